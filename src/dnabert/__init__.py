@@ -1,0 +1,59 @@
+"""DNABERT made whole: pre-train, fine-tune and predict with BERT over DNA k-mers.
+
+Importing this package imports neither torch nor transformers; the first use of a name below does.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from dnabert.errors import InputError
+
+if TYPE_CHECKING:
+    from dnabert.inference.embed import embed
+    from dnabert.inference.loaded import LoadedModel, load
+    from dnabert.inference.predict import Predictions, predict_file
+    from dnabert.sequence.genome import Genome
+    from dnabert.sequence.simulate import simulate
+    from dnabert.sequence.tokenizer import KmerTokenizer
+    from dnabert.training.evaluate import evaluate
+    from dnabert.training.finetune import finetune
+    from dnabert.training.pretrain import pretrain
+
+_HOMES = {
+    "Genome": "dnabert.sequence.genome",
+    "KmerTokenizer": "dnabert.sequence.tokenizer",
+    "LoadedModel": "dnabert.inference.loaded",
+    "Predictions": "dnabert.inference.predict",
+    "embed": "dnabert.inference.embed",
+    "evaluate": "dnabert.training.evaluate",
+    "finetune": "dnabert.training.finetune",
+    "load": "dnabert.inference.loaded",
+    "predict_file": "dnabert.inference.predict",
+    "pretrain": "dnabert.training.pretrain",
+    "simulate": "dnabert.sequence.simulate",
+}
+
+__all__ = [
+    "Genome",
+    "InputError",
+    "KmerTokenizer",
+    "LoadedModel",
+    "Predictions",
+    "embed",
+    "evaluate",
+    "finetune",
+    "load",
+    "predict_file",
+    "pretrain",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'dnabert' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

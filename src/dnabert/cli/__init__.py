@@ -1,0 +1,37 @@
+"""The command: thin faces on the functions, one module each. Heavy libraries are imported when a command runs."""
+
+import sys
+
+import typer
+
+from dnabert.cli import evaluate, finetune, predict, pretrain, simulate
+from dnabert.errors import InputError
+
+app = typer.Typer(
+    name="dnabert",
+    help="Read DNA with a language model: pre-train on genomes, fine-tune on few labels, evaluate, predict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (pretrain.pretrain, finetune.finetune, evaluate.evaluate, predict.predict, simulate.simulate):
+    app.command(no_args_is_help=True)(command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        import importlib.metadata
+
+        print(f"dnabert {importlib.metadata.version('dnabert')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command: bad input is one line on stderr and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"dnabert: error: {error}", file=sys.stderr)
+        sys.exit(2)

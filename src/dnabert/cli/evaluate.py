@@ -1,0 +1,31 @@
+"""`dnabert evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dnabert.cli.options import Device, GenomeFile, LabelsFile, Precision
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Fine-tuned model directory.")],
+    data: Annotated[
+        list[Path], typer.Argument(metavar="DATA...", help="Labelled table, FASTA files, or folder with a test file.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write.", show_default=False)] = None,
+    genome: GenomeFile = None,
+    labels: LabelsFile = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Compare a model's predictions with known labels."""
+    from dnabert.cli.report import print_evaluation
+    from dnabert.training import evaluate as evaluation
+
+    result = evaluation.evaluate(
+        model, data, out=out, genome=genome, labels=labels, device=device, precision=precision
+    )
+    print_evaluation(str(data[0]), result)
+    if out is not None:
+        print(f"Metrics: {out}")

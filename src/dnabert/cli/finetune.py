@@ -1,0 +1,84 @@
+"""`dnabert finetune`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dnabert.cli.options import (
+    Device,
+    GenomeFile,
+    LabelsFile,
+    Out,
+    Overwrite,
+    Precision,
+    Resume,
+    Seed,
+    numbers,
+)
+
+
+def finetune(
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA...",
+            help="Folder with train, dev and test files; or with --split one table, or one FASTA file a class.",
+        ),
+    ],
+    model: Annotated[Path, typer.Option("--model", help="Pre-trained model directory.", show_default=False)],
+    out: Out,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Shares of train, dev and test rows, e.g. 0.8,0.1,0.1.")
+    ] = None,
+    genome: GenomeFile = None,
+    labels: LabelsFile = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
+    ] = False,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Passes over the rows; default: 3 to 30, by their number.", min=1)
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences a step.", min=1)] = 32,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Peak rate; default: by the model's size.", min=0.0)
+    ] = None,
+    dropout: Annotated[float, typer.Option("--dropout", help="On hidden states.", min=0.0, max=0.9)] = 0.1,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
+) -> None:
+    """Fine-tune a model on labelled sequences; keep the checkpoint with the best MCC on dev."""
+    from dnabert.cli.report import print_evaluation
+    from dnabert.training import finetune as training
+
+    result = training.finetune(
+        data,
+        model,
+        out,
+        genome=genome,
+        labels=labels,
+        split=numbers(split, "--split"),
+        from_scratch=from_scratch,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        dropout=dropout,
+        seed=seed,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        precision=precision,
+        log_every=log_every,
+    )
+    if not result.finished:
+        print("Stopped; go on with the same command and --resume.", file=sys.stderr)
+        raise typer.Exit(130)
+    for name, evaluation in (("dev", result.dev), ("test", result.test)):
+        if evaluation is not None:
+            print_evaluation(name, evaluation)
+    print(f"Model and metrics.json: {result.folder}")

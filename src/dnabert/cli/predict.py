@@ -1,0 +1,27 @@
+"""`dnabert predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dnabert.cli.options import Device, GenomeFile, Precision
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Fine-tuned model directory.")],
+    data: Annotated[Path, typer.Argument(metavar="INPUT", help="Table or FASTA file of sequences.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="File to write: .tsv, .csv or .parquet.", show_default=False)
+    ],
+    genome: GenomeFile = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Predict the class of each sequence; the input's columns and order are kept."""
+    from dnabert.cli.report import print_counts
+    from dnabert.inference import predict as inference
+
+    counts = inference.predict_file(model, data, out, genome=genome, device=device, precision=precision)
+    print_counts(counts)
+    print(f"Predictions: {out}")

@@ -1,0 +1,78 @@
+"""`dnabert pretrain`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dnabert.cli.options import Device, Out, Overwrite, Precision, Resume, Seed, numbers
+
+
+def pretrain(
+    genomes: Annotated[list[Path], typer.Argument(metavar="GENOME...", help="FASTA files, plain or gzip.")],
+    out: Out,
+    k: Annotated[int, typer.Option("--k", help="Bases per token, 1 to 8.")] = 6,
+    preset: Annotated[
+        str, typer.Option("--preset", help="mini (4 layers x 256), small (6 x 512) or base (12 x 768, the paper's).")
+    ] = "mini",
+    mask: Annotated[
+        str, typer.Option("--mask", help="dnabert (hide single bases, the paper's) or span (hide 1 to 10 in a row).")
+    ] = "dnabert",
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="Relative windows from each genome, e.g. 1,0.5; default: their bases."),
+    ] = None,
+    holdout: Annotated[
+        list[str] | None,
+        typer.Option("--holdout", help="Contig to evaluate on (repeat for more), or a fraction of each contig [0.02]."),
+    ] = None,
+    max_length: Annotated[int, typer.Option("--max-length", help="k-mers of the longest window, up to 510.")] = 510,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps; default: the preset's.", min=1)] = None,
+    batch_tokens: Annotated[
+        int | None, typer.Option("--batch-tokens", help="Tokens a batch; default: the preset's.", min=1)
+    ] = None,
+    accumulate: Annotated[int, typer.Option("--accumulate", help="Batches a step.", min=1)] = 1,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Peak rate; default: the preset's.", min=0.0)
+    ] = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    workers: Annotated[int, typer.Option("--workers", help="Loader processes beside the main one.", min=0)] = 0,
+    log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
+    save_every: Annotated[int, typer.Option("--save-every", help="Steps between checkpoints.", min=1)] = 500,
+) -> None:
+    """Pre-train BERT over k-mer tokens on genomes."""
+    from dnabert.training import pretrain as training
+
+    result = training.pretrain(
+        genomes,
+        out,
+        k=k,
+        preset=preset,
+        mask=mask,
+        weights=numbers(weights, "--weights"),
+        holdout=tuple(holdout) if holdout else ("0.02",),
+        max_length=max_length,
+        steps=steps,
+        batch_tokens=batch_tokens,
+        accumulate=accumulate,
+        learning_rate=learning_rate,
+        seed=seed,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        precision=precision,
+        workers=workers,
+        log_every=log_every,
+        save_every=save_every,
+    )
+    if not result.finished:
+        print(f"Stopped at step {result.steps:,}; go on with the same command and --resume.", file=sys.stderr)
+        raise typer.Exit(130)
+    print(f"model\t{result.folder}")
+    for name, value in result.metrics.items():
+        print(f"{name}\t{value:.6g}")

@@ -1,0 +1,168 @@
+"""Files and folders that appear whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dnabert.errors import InputError
+
+
+RUN_FILES = ("run.json", "dnabert.json")
+"""A folder that holds one of these was written by dnabert: the settings of a run, the record of a model."""
+
+
+def existing_file(path: str | os.PathLike[str], what: str = "file") -> Path:
+    """Return `path` if it is a non-empty file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    what : str
+        What the file is, for the message.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is a folder, cannot be read, or is empty.
+    """
+    found = Path(path)
+    if found.is_dir():
+        raise InputError(f"{path}: a {what} is required, but this is a folder")
+    if not found.is_file():
+        raise InputError(f"{path}: no such {what}; check the path")
+    if not os.access(found, os.R_OK):
+        raise InputError(f"{path}: this {what} cannot be read; check its permissions")
+    if found.stat().st_size == 0:
+        raise InputError(f"{path}: this {what} is empty")
+    return found
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path` and rename it to `path` when the block succeeds.
+
+    A block that fails (out of disk space, Ctrl-C) leaves what was at `path` before, and no temporary file.
+    The temporary name keeps the suffix of `path`, so writers that look at suffixes do the same as for `path`.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file or folder that the block writes. A folder that exists is replaced as a whole.
+
+    Yields
+    ------
+    pathlib.Path
+        The temporary path. Nothing exists there yet.
+
+    Raises
+    ------
+    InputError
+        If the disk is full, or the folder that holds `path` cannot be written.
+    """
+    target = Path(path)
+    with _reported(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    temporary = holder / target.name
+    try:
+        with _reported(target):
+            yield temporary
+            if temporary.is_dir() and target.is_dir():
+                target.rename(holder / "replaced")
+            temporary.replace(target)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _usual_mode() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+@contextmanager
+def _reported(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise InputError(
+            f"{target}: writing failed ({reason}); what was there before is untouched, make room or name another place"
+        ) from error
+
+
+def claim_folder(path: str | os.PathLike[str], overwrite: bool = False, resume: bool = False) -> Path:
+    """Check that a run may write into a folder, and empty it where the user asked for that.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The output folder. It is not made here: a run that fails early leaves nothing behind.
+    overwrite : bool
+        Delete what another run left there.
+    resume : bool
+        Go on with what is there.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        If the folder holds something and neither `overwrite` nor `resume` is given, or it is a file.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: an output folder is required, but this is a file; name another --out")
+    if resume or not folder.is_dir() or not any(folder.iterdir()):
+        return folder
+    if not overwrite:
+        raise InputError(
+            f"{folder}: this output folder already holds a run; name another --out, or give --overwrite to replace it"
+        )
+    if not any((folder / name).is_file() for name in RUN_FILES):
+        raise InputError(f"{folder}: --overwrite replaces only folders that dnabert wrote, and this one is not; empty it")
+    shutil.rmtree(folder)
+    return folder
+
+
+@contextmanager
+def replacing_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary folder and move its files into `folder` when the block succeeds.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where the files go. It is made if needed; files of other names in it stay.
+
+    Yields
+    ------
+    pathlib.Path
+        The temporary folder, on the same disk.
+
+    Raises
+    ------
+    InputError
+        If the disk is full, or the folder cannot be written.
+    """
+    target = Path(folder)
+    with _reported(target):
+        target.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=target))
+    try:
+        with _reported(target):
+            yield temporary
+            for path in sorted(temporary.iterdir()):
+                path.chmod(_usual_mode())  # some writers make files that only their owner may read
+                path.replace(target / path.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

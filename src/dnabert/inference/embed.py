@@ -1,0 +1,58 @@
+"""Vectors of sequences."""
+
+import functools
+
+import numpy as np
+import torch
+
+from dnabert.errors import InputError
+from dnabert.inference.engine import Engine, Sequences, as_table, run
+from dnabert.model.checkpoint import Checkpoint
+from dnabert.model.heads import encode
+from dnabert.model.packing import PackedBatch
+
+POOLINGS = ("mean", "cls", "max")
+
+
+def embed(engine: Engine, sequences: Sequences, pooling: str = "mean", batch_tokens: int | None = None) -> np.ndarray:
+    """Turn each sequence into the vector of the last layer.
+
+    Parameters
+    ----------
+    engine : Engine
+        With any model.
+    sequences : Table, pyarrow string array or sequence of str
+        Raw DNA.
+    pooling : str
+        `mean` or `max` over the k-mers of the sequence, or `cls` for the vector of `[CLS]`.
+    batch_tokens : int, optional
+        Tokens computed at a time.
+
+    Returns
+    -------
+    np.ndarray, float32, shape (sequences, hidden size)
+
+    Raises
+    ------
+    InputError
+        If there is no such pooling, or a sequence is too short, too long or no DNA.
+    """
+    if pooling not in POOLINGS:
+        raise InputError(f"pooling '{pooling}': give one of {', '.join(POOLINGS)}")
+    return run(engine, as_table(sequences), functools.partial(_pooled, pooling=pooling), batch_tokens, "Embedding")
+
+
+def _pooled(checkpoint: Checkpoint, batch: PackedBatch, pooling: str) -> torch.Tensor:
+    hidden = encode(checkpoint.model.bert, batch).float()  # (tokens, hidden size)
+    starts = batch.cu_seqlens[:-1].long()
+    if pooling == "cls":
+        return hidden[starts]
+    kmers = batch.cu_seqlens.diff().long() - 2
+    sequence = torch.repeat_interleave(kmers + 2)
+    last = batch.cu_seqlens[1:].long()[sequence] - 1
+    inside = (batch.position_ids > 0) & (torch.arange(len(hidden), device=hidden.device) < last)  # no [CLS], no [SEP]
+    target = torch.zeros(batch.sequences, hidden.shape[1], device=hidden.device)
+    index = sequence[inside][:, None].expand(-1, hidden.shape[1])
+    if pooling == "max":
+        return target.scatter_reduce(0, index, hidden[inside], "amax", include_self=False)
+    return target.scatter_add(0, index, hidden[inside]) / kmers[:, None]

@@ -1,0 +1,63 @@
+"""The model as users hold it: `dnabert.load(path)`."""
+
+import os
+
+import numpy as np
+
+from dnabert.inference import embed, engine, predict
+from dnabert.inference.engine import Engine, Sequences
+from dnabert.inference.predict import Predictions
+
+
+class LoadedModel:
+    """A model ready to use. Made by `dnabert.load`.
+
+    Attributes
+    ----------
+    engine : Engine
+        The checkpoint, its device and precision.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def __repr__(self) -> str:
+        loaded = self.engine.checkpoint
+        return f"<dnabert {loaded.task} k={loaded.k} on {self.engine.device} in {self.engine.precision}>"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes; empty for a pre-trained model."""
+        return self.engine.checkpoint.labels
+
+    def predict(self, sequences: Sequences) -> Predictions:
+        """Predict the class of each sequence: `dnabert.inference.predict.predict`."""
+        return predict.predict(self.engine, sequences)
+
+    def embed(self, sequences: Sequences, pooling: str = "mean") -> np.ndarray:
+        """Turn each sequence into a vector: `dnabert.inference.embed.embed`."""
+        return embed.embed(self.engine, sequences, pooling)
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> LoadedModel:
+    """Load a model to predict or embed with.
+
+    Parameters
+    ----------
+    path : path
+        A model directory that dnabert or transformers wrote, or `owner/name` on the Hugging Face hub.
+    device : str
+        `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
+    precision : str
+        `auto` (bfloat16 where the processor computes in it, else float32), `float32` or `bfloat16`.
+
+    Returns
+    -------
+    LoadedModel
+
+    Raises
+    ------
+    InputError
+        If there is no such directory or device, or the directory holds no model over k-mers.
+    """
+    return LoadedModel(engine.start(path, device, precision))

@@ -1,0 +1,216 @@
+"""Model directories: a Hugging Face BERT directory plus `dnabert.json`.
+
+Any directory of a BERT whose vocabulary has 4**k + 5 tokens loads, and everything saved here loads in transformers.
+"""
+
+import importlib.metadata
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from dnabert.errors import InputError
+from dnabert.files import replacing_files
+from dnabert.model.attention import PACKED_ATTENTION
+from dnabert.model.heads import ARCHITECTURES, HEADS
+from dnabert.sequence.kmers import K_RANGE, k_of_vocabulary, vocabulary_size
+from dnabert.sequence.tokenizer import KmerTokenizer
+
+RECORD = "dnabert.json"
+
+
+class Checkpoint(NamedTuple):
+    """A model and what is needed to use it.
+
+    Attributes
+    ----------
+    model : transformers.BertPreTrainedModel
+        With packed attention.
+    task : str
+        `masked-lm` or `classification`.
+    k : int
+        Bases per token.
+    stride : int
+        Bases between the starts of neighbouring tokens.
+    labels : tuple of str
+        The classes in the order of the logits; empty for `masked-lm`.
+    """
+
+    model: transformers.BertPreTrainedModel
+    task: str
+    k: int
+    stride: int
+    labels: tuple[str, ...]
+
+    @property
+    def longest(self) -> int:
+        """k-mers of the longest sequence the model takes."""
+        return int(self.model.config.max_position_embeddings) - 2
+
+
+def load(path: str | os.PathLike[str], labels: tuple[str, ...] | None = None, seed: int = 0, **changes: Any) -> Checkpoint:
+    """Load a model directory.
+
+    Parameters
+    ----------
+    path : path
+        A folder that dnabert or transformers wrote, or a repository `owner/name` on the Hugging Face hub.
+    labels : tuple of str, optional
+        Classes for a new classification head. Without them the directory's own head is loaded.
+    seed : int
+        Of the new head's weights.
+    **changes
+        Entries of the configuration to override, for example `hidden_dropout_prob`.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    InputError
+        If there is no such directory, it is no BERT, or its vocabulary fits no k or not the k it states.
+    """
+    folder = _folder(path)
+    config = _configuration(folder)
+    record = read_record(folder)
+    k = _k_of(folder, config, record)
+    if labels is None:
+        task = _task_of(config)
+        names = tuple(config.id2label[i] for i in range(config.num_labels)) if task == "classification" else ()
+    else:
+        task, names = "classification", labels
+        changes |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    for name, value in changes.items():
+        setattr(config, name, value)
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed)
+        try:
+            model = HEADS[task].from_pretrained(
+                folder, config=config, attn_implementation=PACKED_ATTENTION, ignore_mismatched_sizes=labels is not None
+            )
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+            raise InputError(f"{folder}: the weights do not load ({str(error).splitlines()[0]})") from error
+    return Checkpoint(model, task, k, int(record.get("stride", 1)), names)
+
+
+def save(checkpoint: Checkpoint, folder: str | os.PathLike[str], record: dict[str, Any]) -> None:
+    """Write a model directory. A write that fails leaves no file of it behind.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    folder : path
+        Made if needed; other files in it stay.
+    record : dict
+        How the model was made (data, seed, settings), for `dnabert.json`. k, stride, task, labels, versions and the
+        command are added.
+    """
+    with replacing_files(folder) as temporary, quiet_transformers():
+        try:
+            checkpoint.model.save_pretrained(temporary)
+        except SafetensorError as error:  # a full disk, among others
+            raise OSError(str(error)) from error
+        # transformers writes the name of our subclass; its own name is what other tools look for
+        config = json.loads((temporary / "config.json").read_text())
+        config["architectures"] = [ARCHITECTURES[checkpoint.task]]
+        (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        tokenizer = KmerTokenizer(
+            k=checkpoint.k, stride=checkpoint.stride, model_max_length=checkpoint.model.config.max_position_embeddings
+        )
+        tokenizer.save_pretrained(temporary)
+        facts = {
+            "format": 1,
+            "task": checkpoint.task,
+            "k": checkpoint.k,
+            "stride": checkpoint.stride,
+            "labels": list(checkpoint.labels),
+            "versions": {name: importlib.metadata.version(name) for name in ("dnabert", "torch", "transformers")},
+            "command": sys.argv,
+        }
+        (temporary / RECORD).write_text(json.dumps(facts | record, indent=2, default=str) + "\n")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read `dnabert.json` of a model directory; empty for directories that other tools wrote."""
+    path = folder / RECORD
+    if not path.is_file():
+        return {}
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: not readable as JSON ({error}); restore the file or delete it") from error
+    return record
+
+
+def _folder(path: str | os.PathLike[str]) -> Path:
+    folder = Path(path)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            checkpoints = sorted(folder.glob("checkpoint-*"))
+            hint = f"; {checkpoints[-1]} is one" if checkpoints else ""
+            raise InputError(f"{folder}: a model directory is required, but it has no config.json{hint}")
+        return folder
+    if folder.exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(path)):
+        raise InputError(f"{path}: no such model directory; check the path, or name a hub repository as owner/name")
+    import huggingface_hub
+
+    try:
+        return Path(huggingface_hub.snapshot_download(str(path), allow_patterns=["*.json", "*.txt", "*.bin", "*.safetensors"]))
+    except Exception as error:  # noqa: BLE001 - the hub's client raises errors of many libraries
+        raise InputError(
+            f"{path}: no such model directory here, and the hub gave none ({type(error).__name__}); check the path"
+        ) from error
+
+
+def _configuration(folder: Path) -> transformers.BertConfig:
+    try:
+        entries = json.loads((folder / "config.json").read_text())
+    except ValueError as error:
+        raise InputError(f"{folder / 'config.json'}: not readable as JSON ({error})") from error
+    if entries.get("model_type", "bert") != "bert":
+        raise InputError(f"{folder}: a BERT model is required, this is '{entries['model_type']}'")
+    return transformers.BertConfig.from_dict(entries)
+
+
+def _k_of(folder: Path, config: transformers.BertConfig, record: dict[str, Any]) -> int:
+    found = k_of_vocabulary(config.vocab_size)
+    if found is None:
+        raise InputError(
+            f"{folder}: the vocabulary has {config.vocab_size} tokens, which fits no k-mer model: 4**k + 5 are required "
+            f"({', '.join(f'k={k}: {vocabulary_size(k)}' for k in K_RANGE)})"
+        )
+    stated = record.get("k", found)
+    if stated != found:
+        raise InputError(
+            f"{folder}: dnabert.json says k={stated} ({vocabulary_size(stated)} tokens), but the vocabulary has "
+            f"{config.vocab_size} tokens (k={found}); restore the directory's own files"
+        )
+    return found
+
+
+def _task_of(config: transformers.BertConfig) -> str:
+    architecture = (config.architectures or ["BertForMaskedLM"])[0]
+    return next((task for task, name in ARCHITECTURES.items() if name == architecture), "masked-lm")
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers from reporting expected things (a new head, files written) as warnings and bars."""
+    level, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(level)
+        if bars:
+            transformers.logging.enable_progress_bar()

@@ -1,0 +1,242 @@
+"""The corpus is a function: `corpus[i]` is the i-th batch, computed from (genomes, seed, i) and nothing else.
+
+No state, no shuffle buffer, no text files: resuming at step n is asking for item n, and any number of loader workers
+and ranks see the same sequence of batches.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from dnabert.errors import InputError
+from dnabert.model.packing import PackedBatch, pack
+from dnabert.sequence.alphabet import reverse_complement
+from dnabert.sequence.genome import Genome, fraction_unknown
+from dnabert.sequence.kmers import MASK, encode
+from dnabert.training.masking import (
+    MaskPolicy,
+    Runs,
+    draw_runs,
+    hidden_bases,
+    masked_tokens,
+    middle_offset,
+    replacements,
+)
+
+SHORTEST = 5
+"""k-mers of the shortest training sequence (Ji et al. 2021: lengths 5 to 510)."""
+
+MOSTLY_UNKNOWN = 0.5
+"""Windows with a larger share of N are skipped."""
+
+
+class MaskedBatch(NamedTuple):
+    """A packed batch with masked tokens.
+
+    Attributes
+    ----------
+    batch : PackedBatch
+        The input: masked tokens are replaced.
+    rows : torch.Tensor, int64, shape (masked,)
+        Which tokens are masked.
+    labels : torch.Tensor, int64, shape (masked,)
+        Their true ids.
+    probes : torch.Tensor, int64, shape (hidden bases,)
+        Entries of `rows` whose token has a hidden base at its middle offset, one for each base that no visible token
+        spells.
+    """
+
+    batch: PackedBatch
+    rows: torch.Tensor
+    labels: torch.Tensor
+    probes: torch.Tensor
+
+
+class Region(NamedTuple):
+    """A stretch of a genome that windows are drawn from, in coordinates of `Genome.codes`, 0-based half-open."""
+
+    genome: int
+    start: int
+    end: int
+
+
+class Corpus(NamedTuple):
+    """Training batches drawn from genomes.
+
+    Attributes
+    ----------
+    genomes : tuple of Genome
+    regions : tuple of Region
+        Where windows come from.
+    bounds : np.ndarray, float64, shape (regions,)
+        Cumulative probabilities of the regions.
+    k : int
+        Bases per token.
+    policy : MaskPolicy
+    seed : int
+    batch_tokens : int
+        Largest number of tokens of a batch, `[CLS]` and `[SEP]` included.
+    longest : int
+        k-mers of the longest sequence (510).
+    batches : int
+        Items of the corpus.
+    """
+
+    genomes: tuple[Genome, ...]
+    regions: tuple[Region, ...]
+    bounds: np.ndarray
+    k: int
+    policy: MaskPolicy
+    seed: int
+    batch_tokens: int
+    longest: int
+    batches: int
+
+
+def training_batch(corpus: Corpus, i: int) -> MaskedBatch:
+    """Compute the i-th batch of a corpus.
+
+    Half of the sequences have the full length, half a length drawn uniformly from 5 to it (Ji et al. 2021); each is
+    read from either strand. The last one is cut so that the batch fits its budget.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    i : int
+        Which batch; the same i gives the same batch on every machine.
+
+    Returns
+    -------
+    MaskedBatch
+    """
+    rng = np.random.Generator(np.random.Philox(key=np.array([corpus.seed, i], dtype=np.uint64)))
+    lengths: list[int] = []
+    left = corpus.batch_tokens
+    while left >= SHORTEST + 2:
+        length = corpus.longest if rng.random() < 0.5 else int(rng.integers(SHORTEST, corpus.longest + 1))
+        lengths.append(min(length, left - 2))
+        left -= lengths[-1] + 2
+    # long ones first: attention runs on neighbours of one length together
+    sequences = [encode(_draw_window(corpus, length, rng), corpus.k) for length in sorted(lengths, reverse=True)]
+    return mask_sequences(sequences, corpus.policy, corpus.k, rng)
+
+
+def mask_sequences(
+    sequences: Sequence[np.ndarray], policy: MaskPolicy, k: int, rng: np.random.Generator, replace: bool = True
+) -> MaskedBatch:
+    """Pack sequences and mask tokens in them.
+
+    Parameters
+    ----------
+    sequences : sequence of np.ndarray, integer, shape (kmers,)
+        The k-mer ids of each sequence.
+    policy : MaskPolicy
+    k : int
+        Bases per token.
+    rng : np.random.Generator
+    replace : bool
+        Replace 80 % by `[MASK]`, 10 % by a random k-mer and keep 10 %, as in training; False puts `[MASK]` everywhere,
+        as in evaluation, where a kept token would give its hidden base away.
+
+    Returns
+    -------
+    MaskedBatch
+    """
+    clean = pack(sequences)
+    input_ids = clean.input_ids.numpy().copy()
+    rows, probes, labels = [], [], []
+    count = 0
+    for ids, start in zip(sequences, clean.cu_seqlens[:-1].tolist(), strict=True):
+        runs = draw_runs(policy, ids, k, rng)
+        tokens = masked_tokens(runs)
+        stand_ins = replacements(policy, runs, ids[tokens], k, rng) if replace else np.full(len(tokens), MASK)
+        input_ids[start + 1 + tokens] = stand_ins
+        probes.append(count + _probes(len(ids), tokens, stand_ins == MASK, k))
+        rows.append(start + 1 + tokens)
+        labels.append(ids[tokens])
+        count += len(tokens)
+    return MaskedBatch(
+        clean._replace(input_ids=torch.from_numpy(input_ids)),
+        *(torch.from_numpy(np.concatenate(parts).astype(np.int64)) for parts in (rows, labels, probes)),
+    )
+
+
+def _probes(length: int, tokens: np.ndarray, covered: np.ndarray, k: int) -> np.ndarray:
+    """Find the entries of `tokens` that stand for a hidden base: those that have it at their middle offset."""
+    masked = np.zeros(length, dtype=bool)
+    masked[tokens[covered]] = True
+    (bases,) = np.nonzero(hidden_bases(masked, k))
+    return np.searchsorted(tokens, bases - middle_offset(k))
+
+
+def _draw_window(corpus: Corpus, kmers: int, rng: np.random.Generator) -> np.ndarray:
+    bases = kmers + corpus.k - 1
+    for _ in range(1000):
+        region = corpus.regions[int(np.searchsorted(corpus.bounds, rng.random(), side="right"))]
+        start = region.start + int(rng.integers(max(region.end - region.start - bases, 0) + 1))
+        codes = corpus.genomes[region.genome].codes[start : min(start + bases, region.end)]
+        if fraction_unknown(codes) <= MOSTLY_UNKNOWN:
+            return reverse_complement(codes) if rng.random() < 0.5 else np.asarray(codes)
+    raise InputError(
+        f"{corpus.genomes[0].path}: 1,000 windows of {bases} bases in a row were mostly N; "
+        "give a genome with more known bases"
+    )
+
+
+class HeldOut(NamedTuple):
+    """Windows kept from training: k-mer ids of each, in genome order, strands alternating."""
+
+    sequences: tuple[np.ndarray, ...]
+    k: int
+    policy: MaskPolicy
+    seed: int
+    batch_tokens: int
+
+
+def evaluation_batches(held_out: HeldOut) -> list[MaskedBatch]:
+    """Pack and mask held-out windows; the same windows and masks every time, `[MASK]` on every masked token.
+
+    Parameters
+    ----------
+    held_out : HeldOut
+
+    Returns
+    -------
+    list of MaskedBatch
+    """
+    size = max(1, held_out.batch_tokens // max(len(ids) + 2 for ids in held_out.sequences))
+    batches = []
+    for first in range(0, len(held_out.sequences), size):
+        rng = np.random.Generator(np.random.Philox(key=np.array([held_out.seed, first], dtype=np.uint64)))
+        part = held_out.sequences[first : first + size]
+        batches.append(mask_sequences(part, held_out.policy, held_out.k, rng, replace=False))
+    return batches
+
+
+def tile(genome: Genome, regions: Sequence[Region], k: int, kmers: int) -> list[np.ndarray]:
+    """Cut regions into neighbouring windows, forwards and backwards in turn.
+
+    Parameters
+    ----------
+    genome : Genome
+    regions : sequence of Region
+        Stretches of this genome.
+    k : int
+        Bases per token.
+    kmers : int
+        k-mers of a window. Shorter ends and windows that are mostly N are left out.
+
+    Returns
+    -------
+    list of np.ndarray, int32, shape (kmers,)
+    """
+    bases = kmers + k - 1
+    windows = []
+    for region in regions:
+        for start in range(region.start, region.end - bases + 1, bases):
+            codes = genome.codes[start : start + bases]
+            if fraction_unknown(codes) <= MOSTLY_UNKNOWN:
+                windows.append(encode(reverse_complement(codes) if len(windows) % 2 else np.asarray(codes), k))
+    return windows

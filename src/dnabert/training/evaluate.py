@@ -1,0 +1,77 @@
+"""Evaluation of a finished model."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from dnabert.errors import InputError
+from dnabert.files import replacing
+from dnabert.inference import engine
+from dnabert.inference.predict import predict
+from dnabert.sequence import tables
+from dnabert.sequence.tables import Table
+from dnabert.training import metrics, splits
+from dnabert.training.metrics import Evaluation, as_json
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    genome: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Evaluation:
+    """Compare a model's predictions with known labels.
+
+    Parameters
+    ----------
+    model : path
+        A fine-tuned model directory.
+    data : path or sequence of paths
+        A labelled table, a FASTA file with `labels`, one FASTA file a class, or a folder: its `test` file.
+    out : path, optional
+        JSON file to write.
+    genome, labels : path, optional
+        As in `dnabert.sequence.tables.read`.
+    device, precision : str
+        As in `dnabert.load`.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    InputError
+        If the model or the data is not as required, or a label is none of the model's classes.
+    """
+    started = engine.start(model, device, precision)
+    classes = started.checkpoint.labels
+    if started.checkpoint.task != "classification":
+        raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
+    table = _labelled(data, genome, labels)
+    truth = splits.class_codes(table, classes)
+    result = metrics.evaluate(predict(started, table).probabilities, truth, classes)
+    if out is not None:
+        with replacing(out) as temporary:
+            temporary.write_text(json.dumps(as_json(result), indent=2) + "\n")
+    return result
+
+
+def _labelled(
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    genome: str | os.PathLike[str] | None,
+    labels: str | os.PathLike[str] | None,
+) -> Table:
+    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    folder = Path(paths[0])
+    if len(paths) > 1 or not folder.is_dir():
+        return tables.read(paths, genome=genome, labels=labels)
+    path = splits.find_file(folder, "test")
+    if path is None:
+        raise InputError(f"{folder}: the folder has no test file; name a labelled file")
+    return tables.read(path, genome=genome, labels=labels)

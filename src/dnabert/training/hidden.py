@@ -1,0 +1,119 @@
+"""What a masked language model says about hidden bases.
+
+Token losses of different k and policies cannot be compared; the loss per hidden base can. It is the negative log of the
+marginal that the masked token with the hidden base at its middle offset gives to the true base, in nats: the sum of the
+probabilities of the k-mers that carry this base there.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from dnabert.inference.engine import autocast
+from dnabert.sequence.kmers import FIRST_KMER
+from dnabert.training.corpus import MaskedBatch
+from dnabert.training.masking import middle_offset
+
+
+class HiddenBases(NamedTuple):
+    """Sums over hidden bases: number, loss (nats), its square, and how many were guessed right."""
+
+    count: int
+    loss: float
+    square: float
+    right: int
+
+
+def base_log_probabilities(logits: torch.Tensor, k: int) -> torch.Tensor:
+    """Sum the probabilities of k-mers by the base at their middle offset.
+
+    Parameters
+    ----------
+    logits : torch.Tensor, shape (rows, 4**k + 5)
+    k : int
+        Bases per token.
+
+    Returns
+    -------
+    torch.Tensor, float32, shape (rows, 4)
+        Log of the marginal of A, T, C, G.
+    """
+    logits = logits.float()
+    offset = middle_offset(k)
+    kmers = logits[:, FIRST_KMER:].reshape(-1, 4**offset, 4, 4 ** (k - 1 - offset))
+    return torch.logsumexp(kmers, dim=(1, 3)) - torch.logsumexp(logits, dim=1, keepdim=True)
+
+
+def score_hidden(logits: torch.Tensor, labels: torch.Tensor, k: int) -> HiddenBases:
+    """Score the guesses at hidden bases.
+
+    Parameters
+    ----------
+    logits : torch.Tensor, shape (hidden bases, 4**k + 5)
+        Of the tokens that have the base at their middle offset.
+    labels : torch.Tensor, int64, shape (hidden bases,)
+        The true ids of these tokens.
+    k : int
+        Bases per token.
+
+    Returns
+    -------
+    HiddenBases
+    """
+    log_probabilities = base_log_probabilities(logits, k)
+    bases = ((labels - FIRST_KMER) >> (2 * (k - 1 - middle_offset(k)))) & 3
+    losses = -log_probabilities.gather(1, bases[:, None])[:, 0].double()
+    right = (log_probabilities.argmax(dim=1) == bases).sum()
+    return HiddenBases(len(losses), float(losses.sum()), float((losses**2).sum()), int(right))
+
+
+def evaluate(
+    model: torch.nn.Module, batches: Iterable[MaskedBatch], k: int, device: torch.device, precision: torch.dtype
+) -> dict[str, float]:
+    """Measure a masked language model on held-out batches.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A `PackedBertForMaskedLM`.
+    batches : iterable of MaskedBatch
+    k : int
+        Bases per token.
+    device : torch.device
+    precision : torch.dtype
+
+    Returns
+    -------
+    dict
+        `token_loss` and `base_loss` (nats), `base_loss_se` (its standard error over bases), `base_accuracy`,
+        `hidden_bases` (how many).
+    """
+    tokens, token_loss = 0, 0.0
+    parts = []
+    with torch.inference_mode(), autocast(device, precision):
+        for item in batches:
+            labels = item.labels.to(device)
+            logits = model(*item.batch.to(device), rows=item.rows.to(device)).logits.float()
+            token_loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            tokens += len(labels)
+            probes = item.probes.to(device)
+            parts.append(score_hidden(logits[probes], labels[probes], k))
+    return {"token_loss": token_loss / max(tokens, 1)} | summarise(parts)
+
+
+def summarise(parts: Sequence[HiddenBases]) -> dict[str, float]:
+    """Turn sums over hidden bases into means; NaN where there were none."""
+    count = sum(part.count for part in parts)
+    if not count:
+        return {"base_loss": math.nan, "base_loss_se": math.nan, "base_accuracy": math.nan, "hidden_bases": 0}
+    mean = sum(part.loss for part in parts) / count
+    variance = max(sum(part.square for part in parts) / count - mean**2, 0.0)
+    return {
+        "base_loss": mean,
+        "base_loss_se": math.sqrt(variance / count),
+        "base_accuracy": sum(part.right for part in parts) / count,
+        "hidden_bases": count,
+    }

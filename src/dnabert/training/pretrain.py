@@ -1,0 +1,406 @@
+"""Pre-training: from FASTA to a masked language model."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from dnabert.errors import InputError
+from dnabert.inference.engine import choose_device, choose_precision
+from dnabert.model import checkpoint, presets
+from dnabert.model.checkpoint import Checkpoint
+from dnabert.progress import say
+from dnabert.sequence.genome import Genome
+from dnabert.sequence.kmers import K_RANGE
+from dnabert.training import hidden, masking
+from dnabert.training.corpus import (
+    SHORTEST,
+    Corpus,
+    HeldOut,
+    MaskedBatch,
+    Region,
+    evaluation_batches,
+    tile,
+    training_batch,
+)
+from dnabert.training.trainer import (
+    Metrics,
+    PackedTrainer,
+    Reporter,
+    StopOnInterrupt,
+    finish_run,
+    start_run,
+    train_to_end,
+    training_arguments,
+)
+
+QUICK_WINDOWS = 128
+"""Held-out windows of the evaluations during training."""
+FULL_WINDOWS = 4000
+"""Held-out windows of the evaluation at the end, at most."""
+
+
+class Recipe(NamedTuple):
+    """Defaults that go with a preset: steps, tokens a step, peak learning rate, share of the steps to warm up."""
+
+    steps: int
+    batch_tokens: int
+    learning_rate: float
+    warmup: float
+
+
+RECIPES = {
+    # the paper's rate, steps and warm-up (Ji et al. 2021); its step of 2,000 sequences takes --accumulate
+    "base": Recipe(120_000, 65_536, 4e-4, 0.083),
+    "small": Recipe(60_000, 16_384, 1e-3, 0.05),
+    # fastest of those measured at 20 minutes on 2 cores: benchmarks/results/pretrain-recipes.md
+    "mini": Recipe(6_000, 2_048, 2e-3, 0.05),
+}
+
+
+class Pretrained(NamedTuple):
+    """What a pre-training run leaves.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        The model directory.
+    steps : int
+    metrics : dict
+        On held-out windows: `token_loss`, `base_loss`, `base_loss_se` (nats), `base_accuracy`, `hidden_bases`. Empty if
+        nothing was held out or the run was interrupted.
+    finished : bool
+        False if the user interrupted the run; it goes on with `resume`.
+    """
+
+    folder: Path
+    steps: int
+    metrics: Metrics
+    finished: bool
+
+
+def pretrain(
+    genomes: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    k: int = 6,
+    preset: str = "mini",
+    mask: str = "dnabert",
+    weights: Sequence[float] | None = None,
+    holdout: Sequence[str] = ("0.02",),
+    max_length: int = 510,
+    steps: int | None = None,
+    batch_tokens: int | None = None,
+    accumulate: int = 1,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    workers: int = 0,
+    log_every: int = 50,
+    save_every: int = 500,
+) -> Pretrained:
+    """Pre-train BERT over k-mer tokens on genomes.
+
+    Parameters
+    ----------
+    genomes : sequence of path
+        FASTA files.
+    out : path
+        The model directory to write.
+    k : int
+        Bases per token, 1 to 8.
+    preset : str
+        `base`, `small` or `mini`.
+    mask : str
+        Masking policy: `dnabert` or `span`.
+    weights : sequence of float, optional
+        Relative number of windows from each genome; by default their bases.
+    holdout : sequence of str
+        Contigs to keep for evaluation, or one fraction (0 to 1) of each contig, its middle.
+    max_length : int
+        k-mers of the longest window: half of the windows have this length, half one between 5 and it.
+    steps, batch_tokens, learning_rate : optional
+        Optimiser steps, tokens a step and rank, peak rate; by default the preset's.
+    accumulate : int
+        Batches whose gradients are added up for one step.
+    seed : int
+        Of the weights, the windows and the masks.
+    resume : bool
+        Go on from the last checkpoint in `out`.
+    overwrite : bool
+        Replace the run in `out`.
+    device, precision : str
+        As in `dnabert.load`.
+    workers : int
+        Loader processes; 0 computes batches in this one.
+    log_every, save_every : int
+        Steps between log lines; between checkpoints and evaluations.
+
+    Returns
+    -------
+    Pretrained
+
+    Raises
+    ------
+    InputError
+        If an option, a file or the output folder is not as required.
+    """
+    size, policy = presets.preset(preset), masking.policy(mask)
+    recipe = RECIPES[preset]
+    steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
+    _check_options(k, max_length, batch_tokens)
+    settings = {
+        "genomes": [str(Path(path).resolve()) for path in genomes],
+        "weights": None if weights is None else list(weights),
+        "holdout": list(holdout),
+        "k": k,
+        "preset": preset,
+        "mask": mask,
+        "max_length": max_length,
+        "steps": steps,
+        "batch_tokens": batch_tokens,
+        "accumulate": accumulate,
+        "learning_rate": learning_rate or recipe.learning_rate,
+        "seed": seed,
+    }
+    opened = tuple(Genome.open(path) for path in genomes)
+    train, held = split_regions(opened, holdout, k)
+    bounds = region_bounds(opened, train, weights)
+    corpus = Corpus(opened, train, bounds, k, policy, seed, batch_tokens, max_length, steps * accumulate)
+    windows = [ids for g, genome in enumerate(opened) for ids in tile(genome, _of_genome(held, g), k, max_length)]
+    if held and not windows:
+        raise InputError(f"--holdout {' '.join(holdout)}: too short for one window of {max_length} k-mers; hold out more")
+    where = choose_device(device)
+    dtype = choose_precision(precision, where)
+    folder = start_run(out, settings, resume, overwrite)
+    model = presets.new_model(presets.configuration(size, k), "masked-lm", k, seed)
+    quick = _evaluation_batches(windows, QUICK_WINDOWS, policy, k, seed, batch_tokens)
+
+    def evaluation(module: torch.nn.Module) -> Metrics:
+        return hidden.evaluate(module, quick, k, where, dtype)
+
+    tally = _Tally(k)
+    stop = StopOnInterrupt()
+    trainer = PackedTrainer(
+        model=model,
+        args=training_arguments(
+            folder,
+            where,
+            dtype,
+            max_steps=steps,
+            per_device_train_batch_size=1,  # an item of the corpus is a batch
+            gradient_accumulation_steps=accumulate,
+            learning_rate=settings["learning_rate"],
+            warmup_steps=math.ceil(recipe.warmup * steps),
+            seed=seed,
+            dataloader_num_workers=workers,
+            logging_steps=log_every,
+            save_steps=save_every,
+            eval_strategy="steps" if windows else "no",
+            eval_steps=save_every,
+        ),
+        train_dataset=_Items(corpus),
+        eval_dataset=quick or None,  # only named: the evaluation function holds it
+        data_collator=_only,
+        evaluation=evaluation,
+        in_order=True,
+        tally=tally.add,
+        tallied=tally.take,
+        callbacks=[Reporter(_training_words, _evaluation_words), stop],
+    )
+    _announce(settings, model, train, held, where, dtype)
+    if not train_to_end(trainer, folder, stop, resume):
+        return Pretrained(folder, trainer.state.global_step, {}, finished=False)
+    if not trainer.is_world_process_zero():
+        return Pretrained(folder, steps, {}, finished=True)
+    model.eval()
+    full = _evaluation_batches(windows, FULL_WINDOWS, policy, k, seed, batch_tokens)
+    metrics = hidden.evaluate(model, full, k, where, dtype) if full else {}
+    record = {"data": [_fingerprint(genome) for genome in opened], "seed": seed, "settings": settings, "metrics": metrics}
+    checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
+    finish_run(trainer, folder)
+    return Pretrained(folder, steps, metrics, finished=True)
+
+
+def split_regions(
+    genomes: Sequence[Genome], holdout: Sequence[str], k: int
+) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
+    """Divide genomes into stretches to train on and stretches to evaluate on.
+
+    Parameters
+    ----------
+    genomes : sequence of Genome
+    holdout : sequence of str
+        Names of contigs, or one fraction: then the middle of each contig is held out. Empty holds out nothing.
+    k : int
+        Bases per token: stretches shorter than a window of 5 k-mers are left out.
+
+    Returns
+    -------
+    tuple of two tuples of Region
+        For training, for evaluation.
+
+    Raises
+    ------
+    InputError
+        If no genome has a named contig, or nothing is left to train on.
+    """
+    fraction = _fraction(holdout)
+    if fraction is None:
+        for name in holdout:
+            if not any(name in genome.names for genome in genomes):
+                genomes[0].index(name)  # raises, naming the contigs
+    train, held = [], []
+    for g, genome in enumerate(genomes):
+        for name, start, end in zip(genome.names, genome.starts[:-1].tolist(), genome.starts[1:].tolist(), strict=True):
+            if fraction is None:
+                (held if name in holdout else train).append(Region(g, start, end))
+                continue
+            length = round((end - start) * fraction)
+            middle = start + (end - start - length) // 2
+            held.append(Region(g, middle, middle + length))
+            train += [Region(g, start, middle), Region(g, middle + length, end)]
+    shortest = SHORTEST + k - 1
+    kept = tuple(region for region in train if region.end - region.start >= shortest)
+    if not kept:
+        raise InputError(f"--holdout {' '.join(holdout)}: nothing is left to train on; hold out less")
+    return kept, tuple(region for region in held if region.end > region.start)
+
+
+def region_bounds(genomes: Sequence[Genome], regions: Sequence[Region], weights: Sequence[float] | None) -> np.ndarray:
+    """Compute the cumulative probabilities of regions: by their bases within a genome, by `weights` between genomes.
+
+    Returns
+    -------
+    np.ndarray, float64, shape (regions,)
+        The last entry is 1.
+    """
+    if weights is not None and (len(weights) != len(genomes) or min(weights) < 0 or sum(weights) <= 0):
+        raise InputError(
+            f"--weights {','.join(f'{w:g}' for w in weights)}: {len(genomes)} numbers are required, one a genome, "
+            "none negative and not all 0"
+        )
+    bases = np.array([region.end - region.start for region in regions], dtype=np.float64)
+    if weights is not None:
+        owner = np.array([region.genome for region in regions])
+        total = np.bincount(owner, weights=bases, minlength=len(genomes))
+        bases *= np.asarray(weights, dtype=np.float64)[owner] / total[owner]
+    bounds = np.cumsum(bases) / bases.sum()
+    bounds[-1] = 1.0
+    return bounds
+
+
+def _fraction(holdout: Sequence[str]) -> float | None:
+    if len(holdout) != 1:
+        return None
+    try:
+        fraction = float(holdout[0])
+    except ValueError:
+        return None
+    if not 0 <= fraction < 1:
+        raise InputError(f"--holdout {holdout[0]}: a fraction from 0 to below 1, or names of contigs are required")
+    return fraction
+
+
+def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
+    if k not in K_RANGE:
+        raise InputError(f"--k {k}: {K_RANGE[0]} to {K_RANGE[-1]} bases per token are required")
+    longest = presets.POSITIONS - 2
+    if not SHORTEST <= max_length <= longest:
+        raise InputError(f"--max-length {max_length}: {SHORTEST} to {longest} k-mers are required")
+    if batch_tokens < max_length + 2:
+        raise InputError(
+            f"--batch-tokens {batch_tokens}: at least {max_length + 2} are required, one window of {max_length} k-mers"
+        )
+
+
+def _of_genome(regions: Sequence[Region], genome: int) -> list[Region]:
+    return [region for region in regions if region.genome == genome]
+
+
+def _evaluation_batches(
+    windows: Sequence[np.ndarray], most: int, policy: masking.MaskPolicy, k: int, seed: int, batch_tokens: int
+) -> list[MaskedBatch]:
+    if not windows:
+        return []
+    chosen = np.linspace(0, len(windows) - 1, min(most, len(windows))).round().astype(int)
+    return evaluation_batches(HeldOut(tuple(windows[i] for i in chosen), k, policy, seed, batch_tokens))
+
+
+class _Items(Dataset[dict[str, Any]]):
+    """The corpus as the Trainer reads it."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+
+    def __len__(self) -> int:
+        return self.corpus.batches
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        item = training_batch(self.corpus, i)
+        return item.batch._asdict() | {"rows": item.rows, "labels": item.labels, "_probes": item.probes}
+
+
+def _only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the one item of a batch: it is a batch already."""
+    (item,) = items
+    return item
+
+
+class _Tally:
+    """Hidden bases of the training batches since the last log line."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.parts: list[hidden.HiddenBases] = []
+
+    def add(self, inputs: Mapping[str, Any], outputs: Any) -> None:
+        probes = inputs["_probes"]
+        with torch.no_grad():
+            self.parts.append(hidden.score_hidden(outputs.logits[probes], inputs["labels"][probes], self.k))
+
+    def take(self) -> Metrics:
+        metrics = hidden.summarise(self.parts)
+        self.parts = []
+        return metrics
+
+
+def _training_words(entry: Metrics) -> str:
+    return f"loss {entry['loss']:.3f} · {_base_words(entry)}"
+
+
+def _evaluation_words(metrics: Metrics) -> str:
+    return f"loss {metrics['token_loss']:.3f} · {_base_words(metrics)}"
+
+
+def _base_words(metrics: Metrics) -> str:
+    return f"per hidden base {metrics['base_loss']:.4f} nats, {metrics['base_accuracy']:.1%} right"
+
+
+def _announce(
+    settings: Mapping[str, Any],
+    model: torch.nn.Module,
+    train: Sequence[Region],
+    held: Sequence[Region],
+    device: torch.device,
+    precision: torch.dtype,
+) -> None:
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    bases, kept = (sum(region.end - region.start for region in regions) for regions in (train, held))
+    say(
+        f"Pre-training {settings['preset']} ({parameters / 1e6:.1f} M parameters, k={settings['k']}) on {bases:,} bases, "
+        f"{kept:,} held out; mask {settings['mask']}, {settings['steps']:,} steps of {settings['batch_tokens']:,} tokens, "
+        f"peak rate {settings['learning_rate']:g}; {device} in {str(precision).removeprefix('torch.')}"
+    )
+
+
+def _fingerprint(genome: Genome) -> dict[str, Any]:
+    return {"path": str(genome.path), "bytes": genome.path.stat().st_size, "bases": len(genome.codes)}

@@ -1,0 +1,260 @@
+"""transformers' Trainer on packed batches: what is ours is the data, the metrics and the words."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from dnabert.errors import InputError
+from dnabert.files import claim_folder, replacing, replacing_files
+from dnabert.model.checkpoint import RECORD, quiet_transformers
+from dnabert.progress import say
+
+RUN = "run.json"
+
+Metrics = dict[str, float]
+
+
+class PackedTrainer(transformers.Trainer):
+    """A Trainer whose evaluation is a function of the model, and that counts what the log shows.
+
+    Parameters
+    ----------
+    evaluation : callable
+        Takes the model, returns the metrics without a prefix.
+    in_order : bool
+        Take the training items in their order (a corpus) instead of shuffling them (a table).
+    tally : callable, optional
+        Takes the inputs and outputs of each training batch.
+    tallied : callable, optional
+        Returns what was tallied since the last call, for the log.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        evaluation: Callable[[torch.nn.Module], Metrics],
+        in_order: bool,
+        tally: Callable[[Mapping[str, Any], Any], None] | None = None,
+        tallied: Callable[[], Metrics] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.evaluation = evaluation
+        self.in_order = in_order
+        self.tally = tally
+        self.tallied = tallied
+        self.remove_callback(transformers.PrinterCallback)
+        self.tokens = 0
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
+        if self.in_order:
+            return SequentialSampler(train_dataset or self.train_dataset)
+        return super()._get_train_sampler(train_dataset)
+
+    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
+        """Run the model on a batch; entries that start with `_` are for the tally alone."""
+        outputs = model(**{name: value for name, value in inputs.items() if not name.startswith("_")})
+        self.tokens += len(inputs["input_ids"])
+        if self.tally is not None:
+            self.tally(inputs, outputs)
+        loss: torch.Tensor = outputs.loss
+        return loss
+
+    def evaluate(self, *_: Any, **__: Any) -> Metrics:
+        """Call the evaluation function and log what it returns."""
+        self.model.eval()
+        metrics = {f"eval_{name}": value for name, value in self.evaluation(self.model).items()}
+        self.model.train()
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the tally to a training log entry."""
+        if "loss" in logs:
+            logs |= {"tokens": float(self.tokens)} | (self.tallied() if self.tallied else {})
+        super().log(logs, start_time)
+
+
+class Reporter(TrainerCallback):
+    """Write one line to stderr for each log entry, with the rate and the time left.
+
+    Parameters
+    ----------
+    training : callable
+        Turns the entry of a training log into words.
+    evaluation : callable
+        Turns the metrics of an evaluation into words.
+    """
+
+    def __init__(self, training: Callable[[Metrics], str], evaluation: Callable[[Metrics], str]) -> None:
+        self.training = training
+        self.evaluation = evaluation
+        self.last: tuple[float, float] = (0.0, 0.0)
+        self.start: tuple[float, int] = (0.0, 0)
+
+    def on_train_begin(self, _: TrainingArguments, state: TrainerState, *__: Any, **___: Any) -> None:
+        """Start the clock."""
+        self.last = (time.monotonic(), 0.0)
+        self.start = (time.monotonic(), state.global_step)
+
+    def on_log(
+        self, _: TrainingArguments, state: TrainerState, __: TrainerControl, logs: Metrics, **___: Any
+    ) -> None:
+        """Write the line."""
+        if not state.is_world_process_zero:
+            return
+        step = f"step {state.global_step:,}/{state.max_steps:,}"
+        if "loss" in logs:
+            now, tokens = time.monotonic(), logs["tokens"]
+            rate = (tokens - self.last[1]) / max(now - self.last[0], 1e-9)
+            self.last = (now, tokens)
+            done = state.global_step - self.start[1]
+            left = (now - self.start[0]) / max(done, 1) * (state.max_steps - state.global_step)
+            line = f"{step} · {self.training(logs)} · {rate:,.0f} tokens/s · {_duration(left)} left"
+        elif any(name.startswith("eval_") for name in logs):
+            plain = {name.removeprefix("eval_"): value for name, value in logs.items()}
+            line = f"{step} · held out: {self.evaluation(plain)}"
+        else:
+            return
+        say(line)
+
+
+class StopOnInterrupt(TrainerCallback):
+    """End the step, save a checkpoint and stop when the user presses Ctrl-C; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGINT within the block (in the main thread, elsewhere Python has no say in signals)."""
+
+        def ask(*_: object) -> None:
+            if self.asked:
+                raise KeyboardInterrupt
+            self.asked = True
+            say("Stopping after this step; press Ctrl-C again to stop at once.")
+
+        try:
+            before = signal.signal(signal.SIGINT, ask)
+        except ValueError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def on_step_end(self, _: TrainingArguments, __: TrainerState, control: TrainerControl, **___: Any) -> None:
+        """Pass the wish on to the Trainer."""
+        if self.asked:
+            control.should_save = True
+            control.should_training_stop = True
+
+
+def training_arguments(
+    folder: Path, device: torch.device, precision: torch.dtype, **changes: Any
+) -> TrainingArguments:
+    """Fill in what all training here has in common: the paper's optimiser (Ji et al. 2021), no other program's logs."""
+    common: dict[str, Any] = {
+        "output_dir": str(folder),
+        "lr_scheduler_type": "linear",
+        "optim": "adamw_torch_fused",
+        "weight_decay": 0.01,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.98,
+        "adam_epsilon": 1e-6,
+        "max_grad_norm": 1.0,
+        "bf16": precision == torch.bfloat16,
+        "use_cpu": device.type == "cpu",
+        "dataloader_pin_memory": device.type == "cuda",
+        "logging_nan_inf_filter": False,
+        "save_total_limit": 2,
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "disable_tqdm": True,
+        "report_to": "none",
+    }
+    return TrainingArguments(**(common | changes))
+
+
+def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: bool, overwrite: bool) -> Path:
+    """Claim the output folder of a run and write down its settings.
+
+    Parameters
+    ----------
+    out : path
+    settings : mapping
+        What the result depends on. A resumed run must have the settings it began with.
+    resume : bool
+        Go on with the run in `out`.
+    overwrite : bool
+        Replace the run in `out`.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        If the folder is taken, or there is no unfinished run with these settings to resume.
+    """
+    folder = claim_folder(out, overwrite, resume)
+    run = folder / RUN
+    if resume:
+        if not run.is_file():
+            raise InputError(f"{folder}: there is no run to resume; leave --resume out to start one")
+        if (folder / RECORD).is_file():
+            raise InputError(f"{folder}: this run is complete; nothing is left to resume")
+        before = json.loads(run.read_text())
+        changed = [name for name in settings if settings[name] != before.get(name)]
+        if changed:
+            shown = ", ".join(f"{name} was {before.get(name)}, is {settings[name]}" for name in changed)
+            raise InputError(f"{folder}: a run resumes with the settings it began with, but {shown}")
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(run) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n")
+    return folder
+
+
+def train_to_end(trainer: PackedTrainer, folder: Path, stop: StopOnInterrupt, resume: bool) -> bool:
+    """Train, from the last checkpoint where the run is resumed. Return False if the user interrupted it."""
+    last = last_checkpoint(folder) if resume else None
+    with stop.listening(), quiet_transformers():
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    return not stop.asked
+
+
+def finish_run(trainer: PackedTrainer, folder: Path) -> None:
+    """Write the log of a finished run and delete its checkpoints."""
+    with replacing_files(folder) as temporary:
+        lines = (json.dumps(entry) for entry in trainer.state.log_history)
+        (temporary / "log.jsonl").write_text("\n".join(lines) + "\n")
+    for leftover in folder.glob("checkpoint-*"):
+        shutil.rmtree(leftover)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Find the newest complete checkpoint of a run: the one with the most steps that has its state, written last."""
+    complete = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

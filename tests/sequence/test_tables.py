@@ -1,0 +1,165 @@
+"""Labelled sequences from every kind of file, and what is refused."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from dnabert.errors import InputError
+from dnabert.sequence import tables
+from dnabert.sequence.tokenizer import spaced_kmers
+from tests.conftest import random_dna, write_fasta
+
+
+def content(table: tables.Table) -> list[tuple[str, str | None]]:
+    labels = [None] * table.rows if table.labels is None else table.labels.to_pylist()
+    return list(zip(table.sequences.to_pylist(), labels, strict=True))
+
+
+EXPECTED = [("ACGTACGT", "1"), ("GGGTTTAA", "0"), ("ACGTN", "1")]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.tsv.gz", "t.parquet", "header.tsv", "setence.tsv", "kmers.tsv"])
+def test_reads_every_kind_of_table(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    rows = [(f"r{i}", *pair) for i, pair in enumerate(EXPECTED)]
+    if name == "t.parquet":
+        columns = dict(zip(("id", "sequence", "label"), map(list, zip(*rows, strict=True)), strict=True))
+        columns["label"] = [int(label) for label in columns["label"]]  # type: ignore[call-overload]
+        pyarrow.parquet.write_table(pa.table(columns), path)
+    else:
+        delimiter = "," if name.endswith("csv") else "\t"
+        header = ["id", "setence" if "setence" in name else "sequence", "label"]
+        lines = ["  ".join(header) if name == "header.tsv" else delimiter.join(header)]
+        lines += [
+            delimiter.join((first, spaced_kmers(sequence, 3) if name == "kmers.tsv" else sequence, label))
+            for first, sequence, label in rows
+        ]
+        text = "\r\n".join(lines) + "\r\n"
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    table = tables.read(path)
+    assert content(table) == EXPECTED
+    assert table.columns.column_names == ["id"]
+    assert table.columns["id"].to_pylist() == ["r0", "r1", "r2"]
+
+
+def test_reads_intervals_with_a_genome(tmp_path: Path) -> None:
+    fasta = write_fasta(tmp_path / "g.fa", {"chrI": "AACCGGTTNN", "chrII": "ACGT"})
+    path = tmp_path / "t.tsv"
+    path.write_text("chrom\tstart\tend\tstrand\tlabel\nchrI\t0\t4\t+\ta\nchrI\t0\t4\t-\tb\nchrI\t6\t9\t.\ta\n")
+    table = tables.read(path, genome=fasta)
+    assert content(table) == [("AACC", "a"), ("GGTT", "b"), ("TTN", "a")]
+    assert table.columns.column_names == ["chrom", "start", "end", "strand"]
+
+
+def test_reads_fasta_in_three_ways(tmp_path: Path) -> None:
+    first = write_fasta(tmp_path / "tata.fa", {"p1": "ACGTACGT", "p2": "GGGG"}, width=3)
+    second = write_fasta(tmp_path / "other.fa", {"n1": "TTTT"})
+    assert content(tables.read(first)) == [("ACGTACGT", None), ("GGGG", None)]
+    classes = tables.read([first, second])
+    assert content(classes) == [("ACGTACGT", "tata"), ("GGGG", "tata"), ("TTTT", "other")]
+    assert classes.where(2) == f"{second} record 1"
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("name\tlabel\np2\tno\np1\tyes\n")
+    assert content(tables.read(first, labels=labels)) == [("ACGTACGT", "yes"), ("GGGG", "no")]
+    labels.write_text("name\tlabel\np2\tno\n")
+    with pytest.raises(InputError, match=r"tata.fa record 1: 'p1' has no label"):
+        tables.read(first, labels=labels)
+
+
+@pytest.mark.real_data
+def test_reads_the_real_files(real_data: Path) -> None:
+    prom = tables.read(real_data / "dnabert_original/prom-core_6/dev.tsv")
+    assert prom.rows == 5919
+    assert set(np.diff(prom.offsets)) == {70}
+    tfbs = tables.read(real_data / "dnabert_original/tfbs_6/dev.tsv")
+    assert (tfbs.rows, len(tfbs.letters)) == (1000, 101_000)
+    gue = tables.read(real_data / "gue/prom/prom_core_tata/train.csv")
+    assert gue.rows == 4904
+    assert sorted(set(gue.labels.to_pylist())) == ["0", "1"]  # type: ignore[union-attr]
+
+
+def test_rows_read_as_tokens_without_strings(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = tmp_path / "t.csv"
+    sequences = [random_dna(50, rng) for _ in range(100)]
+    path.write_text("sequence,label\n" + "".join(f"{sequence},{i % 2}\n" for i, sequence in enumerate(sequences)))
+    table = tables.read(path)
+    assert table.letters.tobytes().decode() == "".join(sequences)
+    assert not table.letters.flags.owndata  # Arrow's buffer, not a copy
+    chosen = tables.select(table, np.array([5, 3]))
+    assert content(chosen) == [(sequences[5], "1"), (sequences[3], "1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("sequence,label\n", "a header but no rows"),
+        ("seqs,label\nACGT,1\n", "a column 'sequence', or the columns 'chrom', 'start', 'end' are required"),
+        ("sequence,label\nACGT,1\nACGT\nACGT,0\n", "line 3: 2 columns are required .* this line has 1"),
+        ("sequence,label\nACGT,1\nACGT,1,2\n", "line 3: 2 columns are required .* this line has 3"),
+        ("sequence,label\nACGT,1\n,0\n", "line 3: the sequence is empty"),
+        ("sequence,label\nACGT,1\nACGT,1\nMKVL,0\n", "line 4: 'L' is not a nucleotide"),
+        ("sequence,label,label\nACGT,1,1\n", "a column name stands twice"),
+        ("sequence,label\nACG CGT GTA,1\nACG CGT GTA TAC GGG,1\n", "line 3: overlapping k-mers"),
+        ("chrom,start,end,label\nchrI,0,4,1\n", "name the FASTA file they refer to with --genome"),
+        ("chrom,start,end,label\nchrI,zero,4,1\n", "cannot be read as a table"),
+    ],
+)
+def test_bad_tables_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        tables.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_bad_intervals_are_refused(tmp_path: Path) -> None:
+    fasta = write_fasta(tmp_path / "g.fa", {"chrXIV": "ACGTACGT"})
+    path = tmp_path / "t.tsv"
+    path.write_text("chrom\tstart\tend\tlabel\nchrXIV\t0\t4\t1\nchr14\t0\t4\t1\n")
+    with pytest.raises(InputError, match=r"t.tsv line 3: g.fa: there is no contig 'chr14'; this genome has chrXIV"):
+        tables.read(path, genome=fasta)
+    path.write_text("chrom\tstart\tend\tlabel\nchrXIV\t0\t4\t1\nchrXIV\t6\t9\t1\n")
+    with pytest.raises(InputError, match=r"t.tsv line 3: chrXIV:6-9 does not lie inside its contig, which has 8 bases"):
+        tables.read(path, genome=fasta)
+
+
+def test_unknown_missing_and_damaged_files_are_refused(tmp_path: Path, rng: np.random.Generator) -> None:
+    with pytest.raises(InputError, match="no such table"):
+        tables.read(tmp_path / "none.csv")
+    (tmp_path / "t.xlsx").write_text("x")
+    with pytest.raises(InputError, match="says no known kind of file"):
+        tables.read(tmp_path / "t.xlsx")
+    (tmp_path / "t.parquet").write_text("x")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        tables.read(tmp_path / "t.parquet")
+    rows = "".join(f"{random_dna(80, rng)},1\n" for _ in range(2000))
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(f"sequence,label\n{rows}".encode())[:9000])
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        tables.read(tmp_path / "t.csv.gz")
+
+
+def test_lengths_are_checked_against_the_model() -> None:
+    table = tables.from_sequences(["ACGTAC", "ACGTACGTAC", "ACG"])
+    assert tables.check_lengths(tables.from_sequences(["ACGTAC", "ACGT"]), 4, 1, 510).tolist() == [5, 3]
+    with pytest.raises(InputError, match="number 3: the sequence has 3 bases, at least 4 are needed for one 4-mer"):
+        tables.check_lengths(table, 4, 1, 510)
+    with pytest.raises(InputError, match=r"number 2: the sequence has 10 bases, this model takes at most 8 \(5 4-mers\)"):
+        tables.check_lengths(tables.from_sequences(["ACGTAC", "ACGTACGTAC"]), 4, 1, 5)
+
+
+def test_written_tables_read_back(tmp_path: Path) -> None:
+    columns = pa.table({"name": ["a", "b"], "value": [0.5, 1.0]})
+    for name in ("t.tsv", "t.csv", "t.parquet"):
+        tables.write(columns, tmp_path / name)
+    assert (tmp_path / "t.tsv").read_text() == "name\tvalue\na\t0.5\nb\t1\n"
+    assert (tmp_path / "t.csv").read_text() == "name,value\na,0.5\nb,1\n"
+    tables.write(pa.table({"name": ["a,b"], "note": ["plain"]}), tmp_path / "q.csv")
+    assert (tmp_path / "q.csv").read_text() == '"name","note"\n"a,b","plain"\n'
+    assert pyarrow.parquet.read_table(tmp_path / "t.parquet").equals(columns)
+    with pytest.raises(InputError, match=r"written as .tsv, .csv or .parquet"):
+        tables.write(columns, tmp_path / "t.xlsx")
