@@ -1,0 +1,89 @@
+"""Packed models against transformers' own padded ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from dnabert.model import checkpoint
+from dnabert.model.heads import encode
+from dnabert.model.packing import PackedBatch, batches_of_rows, pack, pack_rows
+from dnabert.sequence import kmers, tables
+from tests.conftest import random_dna, tiny_model
+
+LENGTHS = {"equal": [40] * 6, "mixed": [5, 80, 33, 33, 7, 61, 4, 33], "single": [50]}
+
+
+def padded(batch: PackedBatch) -> dict[str, torch.Tensor]:
+    """Lay a packed batch out as transformers' models take it."""
+    sequences = torch.tensor_split(batch.input_ids, batch.cu_seqlens[1:-1].long())
+    ids = torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True)
+    return {"input_ids": ids, "attention_mask": (ids != kmers.PAD).long()}
+
+
+@pytest.fixture(params=list(LENGTHS))
+def batch(request: pytest.FixtureRequest, rng: np.random.Generator) -> PackedBatch:
+    """A batch of random sequences."""
+    return pack([rng.integers(5, 261, length) for length in LENGTHS[request.param]])
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_encoder_and_masked_lm_equal_transformers(batch: PackedBatch, implementation: str, tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    ours = checkpoint.load(folder).model.eval()
+    theirs = transformers.BertForMaskedLM.from_pretrained(folder, attn_implementation=implementation).eval()
+    inputs = padded(batch)
+    inside = inputs["attention_mask"].bool()
+    with torch.no_grad():
+        expected = theirs(**inputs).logits[inside]
+        hidden = theirs.bert(**inputs).last_hidden_state[inside]
+        rows = torch.arange(len(batch.input_ids)).flip(0)
+        torch.testing.assert_close(encode(ours.bert, batch), hidden, atol=1e-5, rtol=0)
+        torch.testing.assert_close(ours(*batch, rows=rows).logits, expected.flip(0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classifier_equals_transformers(batch: PackedBatch, classes: int, tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path, "classification", labels=tuple("abc"[:classes]))
+    ours = checkpoint.load(folder).model.eval()
+    theirs = transformers.BertForSequenceClassification.from_pretrained(folder).eval()
+    labels = torch.arange(batch.sequences) % classes
+    with torch.no_grad():
+        expected = theirs(**padded(batch), labels=labels)
+        output = ours(*batch, labels=labels)
+    torch.testing.assert_close(output.logits, expected.logits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.loss, expected.loss, atol=1e-5, rtol=0)
+
+
+def test_gradients_equal_transformers(batch: PackedBatch, tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    ours = checkpoint.load(folder).model.eval()
+    theirs = transformers.BertForMaskedLM.from_pretrained(folder).eval()
+    inputs = padded(batch)
+    labels = torch.where(inputs["attention_mask"].bool(), inputs["input_ids"], -100)
+    theirs(**inputs, labels=labels).loss.backward()
+    ours(*batch, rows=torch.arange(len(batch.input_ids)), labels=batch.input_ids).loss.backward()
+    for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-5, rtol=0, msg=name)
+
+
+def test_rows_of_a_table_pack_like_their_kmers(rng: np.random.Generator) -> None:
+    sequences = [random_dna(length, rng) for length in (12, 30, 7)]
+    table = tables.from_sequences(sequences)
+    packed = pack_rows(table, np.array([2, 0]), 5)
+    expected = pack([np.array([kmers.vocabulary(5).index(sequences[row][i : i + 5]) for i in range(len(sequences[row]) - 4)]) for row in (2, 0)])
+    assert packed.input_ids.tolist() == expected.input_ids.tolist()
+    assert packed.cu_seqlens.tolist() == [0, 5, 15]
+    assert packed.position_ids.tolist() == [*range(5), *range(10)]
+    assert packed.max_seqlen == 10
+
+
+def test_batches_of_rows_keep_the_budget_and_every_row(rng: np.random.Generator) -> None:
+    lengths = rng.integers(5, 200, 500)
+    batches = list(batches_of_rows(lengths, 1000))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(500))
+    assert all(lengths[rows].sum() <= 1000 for rows in batches)
+    assert all((np.diff(lengths[rows]) <= 0).all() for rows in batches)
+    assert [rows.tolist() for rows in batches_of_rows(np.array([5000, 10]), 1000)] == [[0], [1]]

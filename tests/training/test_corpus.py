@@ -1,0 +1,139 @@
+"""The corpus as a function."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from dnabert.errors import InputError
+from dnabert.sequence import kmers
+from dnabert.sequence.alphabet import decode_bases, encode_bases, reverse_complement
+from dnabert.sequence.genome import Genome
+from dnabert.training import masking
+from dnabert.training.corpus import Corpus, MaskedBatch, Region, tile, training_batch
+from dnabert.training.pretrain import _Items, _only, region_bounds, split_regions
+from tests.conftest import random_dna, write_fasta
+
+
+@pytest.fixture
+def genomes(tmp_path: Path, rng: np.random.Generator) -> tuple[Genome, ...]:
+    one = write_fasta(tmp_path / "one.fa", {"a": random_dna(6000, rng), "b": random_dna(3000, rng), "tiny": "ACGTACG"})
+    two = write_fasta(tmp_path / "two.fa", {"c": random_dna(2000, rng)})
+    return Genome.open(one), Genome.open(two)
+
+
+def make_corpus(genomes: tuple[Genome, ...], holdout: tuple[str, ...] = (), **changes: object) -> Corpus:
+    train, _ = split_regions(genomes, holdout, 6)
+    bounds = region_bounds(genomes, train, None)
+    return Corpus(genomes, train, bounds, 6, masking.policy("dnabert"), 1, 1024, 200, 50)._replace(**changes)  # type: ignore[arg-type]
+
+
+def original_ids(item: MaskedBatch) -> torch.Tensor:
+    ids = item.batch.input_ids.clone()
+    ids[item.rows] = item.labels
+    return ids
+
+
+def same(one: MaskedBatch, other: MaskedBatch) -> bool:
+    flat = [torch.as_tensor(part) for item in (one, other) for part in (*item.batch, *item[1:])]
+    return all(torch.equal(a, b) for a, b in zip(flat[: len(flat) // 2], flat[len(flat) // 2 :], strict=True))
+
+
+def test_an_item_depends_on_seed_and_number_alone(genomes: tuple[Genome, ...]) -> None:
+    corpus = make_corpus(genomes)
+    assert same(training_batch(corpus, 7), training_batch(corpus, 7))
+    assert not same(training_batch(corpus, 7), training_batch(corpus, 8))
+    assert not same(training_batch(corpus, 7), training_batch(corpus._replace(seed=2), 7))
+    assert same(training_batch(pickle.loads(pickle.dumps(corpus)), 7), training_batch(corpus, 7))
+
+
+def test_loader_workers_see_the_same_sequence(genomes: tuple[Genome, ...]) -> None:
+    items = _Items(make_corpus(genomes, batches=6))
+    for workers in (0, 2):
+        loaded = list(DataLoader(items, batch_size=1, num_workers=workers, collate_fn=_only))
+        assert [one["input_ids"].tolist() for one in loaded] == [items[i]["input_ids"].tolist() for i in range(6)]
+
+
+def test_windows_stand_in_the_genome_on_both_strands(genomes: tuple[Genome, ...]) -> None:
+    corpus = make_corpus(genomes)
+    texts = [decode_bases(genome.codes[s:e]) for genome in genomes for s, e in zip(genome.starts, genome.starts[1:], strict=False)]
+    forwards = backwards = 0
+    lengths: list[int] = []
+    for i in range(40):
+        item = training_batch(corpus, i)
+        assert len(item.batch.input_ids) <= 1024
+        assert len(item.batch.input_ids) > 1024 - 7
+        ids = original_ids(item).numpy()
+        for start, end in zip(item.batch.cu_seqlens, item.batch.cu_seqlens[1:], strict=False):
+            codes = kmers.decode(ids[start + 1 : end - 1], 6)
+            lengths.append(int(end - start) - 2)
+            forwards += any(decode_bases(codes) in text for text in texts)
+            backwards += any(decode_bases(reverse_complement(codes)) in text for text in texts)
+    assert forwards + backwards >= len(lengths)
+    assert min(forwards, backwards) > 0.4 * len(lengths)
+    assert max(lengths) == 200
+    assert 0.3 < np.mean(np.array(lengths) == 200) < 0.6  # half, less those cut to fit the batch
+
+
+def test_weights_choose_between_genomes(genomes: tuple[Genome, ...]) -> None:
+    train, _ = split_regions(genomes, (), 6)
+    owner = np.array([region.genome for region in train])
+    shares = np.diff(region_bounds(genomes, train, [1, 3]), prepend=0)
+    assert shares[owner == 1].sum() == pytest.approx(0.75)
+    plain = np.diff(region_bounds(genomes, train, None), prepend=0)
+    assert plain[owner == 1].sum() == pytest.approx(2000 / 11000, rel=0.01)
+    for bad in ([1], [1, -1], [0, 0]):
+        with pytest.raises(InputError, match="2 numbers are required"):
+            region_bounds(genomes, train, bad)
+
+
+def test_held_out_contigs_are_never_drawn(genomes: tuple[Genome, ...]) -> None:
+    corpus = make_corpus(genomes, ("b",))
+    text = decode_bases(genomes[0].window("b", 0, 3000))
+    backwards = decode_bases(genomes[0].window("b", 0, 3000, "-"))
+    for i in range(20):
+        item = training_batch(corpus, i)
+        ids = original_ids(item).numpy()
+        first = decode_bases(kmers.decode(ids[1 : item.batch.cu_seqlens[1] - 1], 6))
+        assert first not in text
+        assert first not in backwards
+
+
+def test_a_held_out_fraction_is_the_middle_of_each_contig(genomes: tuple[Genome, ...]) -> None:
+    train, held = split_regions(genomes[:1], ("0.1",), 6)
+    assert held[0] == Region(0, 2700, 3300)
+    assert Region(0, 0, 2700) in train
+    assert Region(0, 3300, 6000) in train
+    everything = sorted([*train, *held], key=lambda region: region.start)
+    assert all(a.end <= b.start for a, b in zip(everything, everything[1:], strict=False))
+    with pytest.raises(InputError, match="no contig 'chr1'; this genome has a, b, tiny"):
+        split_regions(genomes[:1], ("chr1",), 6)
+    with pytest.raises(InputError, match="a fraction from 0 to below 1"):
+        split_regions(genomes, ("1.5",), 6)
+    with pytest.raises(InputError, match="nothing is left to train on"):
+        split_regions(genomes, ("a", "b", "c", "tiny"), 6)
+
+
+def test_windows_of_n_are_skipped(tmp_path: Path, rng: np.random.Generator) -> None:
+    genome = Genome.open(write_fasta(tmp_path / "n.fa", {"a": random_dna(1500, rng) + "N" * 6000}))
+    corpus = make_corpus((genome,))
+    for i in range(10):
+        ids = original_ids(training_batch(corpus, i))
+        assert (ids == kmers.UNK).float().mean() < 0.5
+    windows = tile(genome, [Region(0, 0, 7500)], 6, 200)
+    assert all((ids == kmers.UNK).mean() <= 0.5 for ids in windows)
+    assert 6 <= len(windows) <= 9
+    empty = Genome.open(write_fasta(tmp_path / "nn.fa", {"a": "N" * 2000}))
+    with pytest.raises(InputError, match="were mostly N"):
+        training_batch(make_corpus((empty,)), 0)
+
+
+def test_tiles_alternate_strands(tmp_path: Path, rng: np.random.Generator) -> None:
+    sequence = random_dna(1000, rng)
+    genome = Genome.open(write_fasta(tmp_path / "g.fa", {"a": sequence}))
+    first, second = tile(genome, [Region(0, 0, 1000)], 6, 300)[:2]
+    assert first.tolist() == kmers.encode(encode_bases(sequence[:305]), 6).tolist()
+    assert second.tolist() == kmers.encode(reverse_complement(encode_bases(sequence[305:610])), 6).tolist()
