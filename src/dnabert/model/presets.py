@@ -131,7 +131,8 @@ _LOCAL_SCALE = 2.0
 def additive_kmers(k: int, size: int, std: float) -> torch.Tensor:
     """Draw k-mer embeddings as sums of one random vector per (offset, base).
 
-    Neighbouring k-mers share k - 1 bases; with this start what they share is linear from the first step.
+    Neighbouring k-mers share k - 1 bases; with this start what they share is linear from the first step. The vectors are
+    orthogonal (where there is room), so that what is known of one offset says nothing, not even noise, of another.
 
     Parameters
     ----------
@@ -140,13 +141,13 @@ def additive_kmers(k: int, size: int, std: float) -> torch.Tensor:
     size : int
         Length of a vector.
     std : float
-        Standard deviation of the entries of a sum.
+        Root mean square of the entries of a sum.
 
     Returns
     -------
     torch.Tensor, float32, shape (4**k, size)
     """
-    parts = torch.randn(k, 4, size) * std / k**0.5
+    parts = torch.nn.init.orthogonal_(torch.empty(4 * k, size)).view(k, 4, size) * std * (size / k) ** 0.5
     kmers = torch.arange(4**k)
     return sum((parts[i][(kmers >> (2 * (k - 1 - i))) & 3] for i in range(k)), torch.zeros(4**k, size))
 

@@ -59,7 +59,7 @@ RECIPES = {
     "base": Recipe(120_000, 65_536, 4e-4, 0.083),
     "small": Recipe(60_000, 16_384, 1e-3, 0.05),
     # fastest of those measured at 20 minutes on 2 cores: benchmarks/results/pretrain-recipes.md
-    "mini": Recipe(2_800, 4_096, 1e-3, 0.05),
+    "mini": Recipe(3_000, 4_096, 7e-4, 0.05),
 }
 
 

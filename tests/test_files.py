@@ -1,0 +1,82 @@
+"""Files appear whole or not at all."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from dnabert.errors import InputError
+from dnabert.files import claim_folder, existing_file, replacing, replacing_files
+
+
+def full_disk() -> OSError:
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.tsv"
+    path.write_text("old")
+    with pytest.raises(InputError, match=r"out.tsv: writing failed \(No space left on device\)"), replacing(path) as new:
+        new.write_text("half")
+        raise full_disk()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_model(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("old")
+    with pytest.raises(InputError, match="No space left"), replacing_files(tmp_path) as new:
+        (new / "model.safetensors").write_text("new")
+        raise full_disk()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_real_full_disk(tmp_path: Path) -> None:
+    """Write to a device that is always full, through the same path as every output."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(InputError, match="No space left on device"), replacing(tmp_path / "out") as new:
+        new.symlink_to(full)
+        new.write_text("x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_success_replaces_files_and_folders(tmp_path: Path) -> None:
+    for content in ("one", "two"):
+        with replacing(tmp_path / "file") as new:
+            new.write_text(content)
+        with replacing(tmp_path / "folder") as new:
+            new.mkdir()
+            (new / content).touch()
+    assert (tmp_path / "file").read_text() == "two"
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["two"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_an_unwritable_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="writing failed"), replacing(tmp_path / "file" / "out"):
+        pass
+
+
+def test_existing_file_says_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for name, message in (("none", "no such table"), ("empty", "is empty"), (".", "this is a folder")):
+        with pytest.raises(InputError, match=message):
+            existing_file(tmp_path / name, "table")
+
+
+def test_only_own_folders_are_overwritten(tmp_path: Path) -> None:
+    assert claim_folder(tmp_path / "new") == tmp_path / "new"
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match="already holds a run"):
+        claim_folder(tmp_path)
+    with pytest.raises(InputError, match="replaces only folders that dnabert wrote"):
+        claim_folder(tmp_path, overwrite=True)
+    with pytest.raises(InputError, match="this is a file"):
+        claim_folder(tmp_path / "thesis.tex")
+    assert (tmp_path / "thesis.tex").exists()
+    (tmp_path / "run.json").touch()
+    claim_folder(tmp_path, overwrite=True)
+    assert not tmp_path.exists()

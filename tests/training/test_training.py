@@ -1,0 +1,264 @@
+"""Pre-training and fine-tuning of tiny models: they learn, resume exactly, and leave what they promise."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+
+import dnabert
+from dnabert.errors import InputError
+from dnabert.model import presets
+from dnabert.training import pretrain as pretraining
+from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
+
+
+@pytest.fixture(autouse=True)
+def _tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a preset of a size for tests beside the others."""
+    monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
+    monkeypatch.setitem(pretraining.RECIPES, "tiny", pretraining.Recipe(30, 512, 2e-3, 0.1))
+
+
+@pytest.fixture
+def genome(tmp_path: Path, rng: np.random.Generator) -> Path:
+    return write_fasta(tmp_path / "genome.fa", {"a": random_dna(20_000, rng), "b": random_dna(5_000, rng)})
+
+
+SMALL: dict[str, Any] = {
+    "k": 3,
+    "preset": "tiny",
+    "max_length": 100,
+    "batch_tokens": 512,
+    "holdout": ("b",),
+    "log_every": 1,
+    "save_every": 10,
+    "device": "cpu",
+}
+
+
+def losses(folder: Path) -> list[tuple[int, float, float]]:
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [(entry["step"], entry["loss"], entry["base_loss"]) for entry in entries if "loss" in entry]
+
+
+def test_pretraining_learns_and_leaves_a_model(
+    genome: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(presets.PRESETS, "tiny", presets.Preset(2, 128, 4))
+    learning = {"steps": 100, "learning_rate": 3e-3, "batch_tokens": 1024, "log_every": 10, "save_every": 50}
+    result = dnabert.pretrain([genome], tmp_path / "out", **SMALL | learning)
+    assert result.finished
+    # of a hidden 3-mer two bases of three are told by the neighbours: from log 64 = 4.16 towards log 4 = 1.39
+    assert losses(result.folder)[0][1] > 3.9
+    assert result.metrics["token_loss"] < 2.9
+    assert result.metrics["base_loss"] == pytest.approx(np.log(4), abs=0.1)  # random bases: nothing to know
+    record = json.loads((result.folder / "dnabert.json").read_text())
+    assert (record["task"], record["k"], record["settings"]["holdout"]) == ("masked-lm", 3, ["b"])
+    assert record["metrics"] == result.metrics
+    assert not list(result.folder.glob("checkpoint-*"))
+    assert transformers.BertForMaskedLM.from_pretrained(result.folder).config.vocab_size == 69
+    words = capsys.readouterr().err
+    assert "per hidden base" in words
+    assert "tokens/s" in words
+    assert "left" in words
+
+
+@pytest.mark.parametrize("mask", ["dnabert", "span", "original"])
+def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_path: Path) -> None:
+    settings = SMALL | {"steps": 24, "mask": mask, "precision": "float32"}
+    whole = dnabert.pretrain([genome], tmp_path / "whole", **settings)
+    killed = tmp_path / "killed"
+    script = (
+        "import sys, json, dnabert\n"
+        "from dnabert.model import presets\n"
+        "from dnabert.training import pretrain\n"
+        "import torch; torch.set_num_threads(1)\n"
+        "presets.PRESETS['tiny'] = presets.Preset(2, 32, 4)\n"
+        "pretrain.RECIPES['tiny'] = pretrain.Recipe(30, 512, 2e-3, 0.1)\n"
+        "dnabert.pretrain([sys.argv[1]], sys.argv[2], **json.loads(sys.argv[3]))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(genome), str(killed), json.dumps(settings)], stderr=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (killed / "checkpoint-10" / "trainer_state.json").is_file():
+            assert process.poll() is None or (killed / "dnabert.json").is_file(), process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+    if (killed / "dnabert.json").is_file():
+        pytest.fail("the run ended before it could be killed")
+    with pytest.raises(InputError, match="resumes with the settings it began with, but seed was 0, is 1"):
+        dnabert.pretrain([genome], killed, **settings | {"resume": True, "seed": 1})
+    (killed / "checkpoint-99").mkdir()  # a checkpoint that was being written when the run was killed
+    resumed = dnabert.pretrain([genome], killed, **settings | {"resume": True})
+    assert losses(resumed.folder) == losses(whole.folder)
+    assert resumed.metrics == whole.metrics
+    with pytest.raises(InputError, match="this run is complete"):
+        dnabert.pretrain([genome], killed, **settings | {"resume": True})
+
+
+def test_an_interrupted_run_saves_and_resumes(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SMALL | {"steps": 12, "precision": "float32"}
+    whole = dnabert.pretrain([genome], tmp_path / "whole", **settings)
+    batch = pretraining.training_batch
+
+    def interrupting(corpus: Any, i: int) -> Any:
+        if i == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch(corpus, i)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "training_batch", interrupting)
+        stopped = dnabert.pretrain([genome], tmp_path / "stopped", **settings)
+    assert not stopped.finished
+    assert 5 <= stopped.steps < 12
+    assert not (stopped.folder / "dnabert.json").exists()
+    resumed = dnabert.pretrain([genome], tmp_path / "stopped", **settings | {"resume": True})
+    assert losses(resumed.folder) == losses(whole.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 9}, "--k 9"),
+        ({"max_length": 511}, "--max-length 511: 5 to 510"),
+        ({"batch_tokens": 50}, "--batch-tokens 50: at least 102"),
+        ({"preset": "huge"}, "--preset huge"),
+        ({"mask": "none"}, "--mask none"),
+        ({"holdout": ("chr9",)}, "no contig 'chr9'"),
+        ({"weights": [1, 2]}, "--weights 1,2: 1 numbers are required"),
+        ({"device": "cuda:77"}, "--device cuda:77"),
+        ({"resume": True}, "there is no run to resume"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_written(
+    change: dict[str, Any], message: str, genome: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        dnabert.pretrain([genome], tmp_path / "out", **SMALL | change)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_taken_output_folder_is_refused(genome: Path, tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "out")
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="already holds a run; name another --out, or give --overwrite"):
+        dnabert.pretrain([genome], folder, **SMALL | {"steps": 2})
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert dnabert.pretrain([genome], folder, **SMALL | {"steps": 2, "overwrite": True}).finished
+    assert (folder / "model.safetensors").read_bytes() != before
+
+
+def write_task(folder: Path, rng: np.random.Generator, classes: tuple[str, ...] = ("no", "yes")) -> Path:
+    """Write a task that a tiny model can learn: each class is rich in another base."""
+    folder.mkdir()
+    for name, rows in (("train", 160), ("dev", 40), ("test", 40)):
+        lines = ["id\tsequence\tlabel"]
+        for i in range(rows):
+            favourite = i % len(classes)
+            weights = np.full(4, 0.2)
+            weights[favourite] = 0.4
+            sequence = "".join(np.array(list("ATCG"))[rng.choice(4, int(rng.integers(30, 60)), p=weights / weights.sum())])
+            lines.append(f"{name}{i}\t{sequence}\t{classes[favourite]}")
+        (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+TUNE: dict[str, Any] = {"epochs": 8, "batch_size": 16, "learning_rate": 3e-3, "device": "cpu", "precision": "float32"}
+
+
+@pytest.mark.parametrize("classes", [("no", "yes"), ("0", "1", "2")])
+@pytest.mark.parametrize("from_scratch", [False, True])
+def test_finetuning_learns_predicts_and_evaluates(
+    classes: tuple[str, ...], from_scratch: bool, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    data = write_task(tmp_path / "data", rng, classes)
+    model = tiny_model(tmp_path / "pretrained", k=3)
+    result = dnabert.finetune(data, model, tmp_path / "out", from_scratch=from_scratch, **TUNE)
+    assert result.labels == classes
+    assert result.dev is not None
+    assert result.test is not None
+    assert result.test.metrics["mcc"].value > 0.5
+    again = dnabert.evaluate(result.folder, data, precision="float32", out=tmp_path / "metrics.json")
+    assert again.metrics["mcc"] == result.test.metrics["mcc"]
+    assert json.loads((tmp_path / "metrics.json").read_text()) == json.loads((result.folder / "metrics.json").read_text())["test"]
+    counts = dnabert.predict_file(result.folder, data / "test.tsv", tmp_path / "p.tsv", precision="float32")
+    rows = [line.split("\t") for line in (tmp_path / "p.tsv").read_text().splitlines()]
+    assert rows[0] == ["id", "label", "prediction", *(f"probability_{label}" for label in classes)]
+    assert [row[0] for row in rows[1:]] == [f"test{i}" for i in range(40)]
+    assert {label: sum(row[2] == label for row in rows[1:]) for label in classes} == counts
+    assert all(abs(sum(map(float, row[3:])) - 1) < 1e-4 for row in rows[1:])
+    assert float(np.mean([row[1] == row[2] for row in rows[1:]])) == pytest.approx(again.metrics["accuracy"].value)
+
+
+def test_the_best_checkpoint_by_mcc_is_kept(tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_task(tmp_path / "data", rng)
+    result = dnabert.finetune(data, tiny_model(tmp_path / "pretrained", k=3), tmp_path / "out", **TUNE)
+    entries = [json.loads(line) for line in (result.folder / "log.jsonl").read_text().splitlines()]
+    scores = [entry["eval_mcc"] for entry in entries if "eval_mcc" in entry]
+    assert len(scores) == 8
+    assert result.dev is not None
+    assert result.dev.metrics["mcc"].value == pytest.approx(max(scores))
+
+
+def test_one_file_is_split_and_fasta_files_are_classes(tmp_path: Path, rng: np.random.Generator) -> None:
+    model = tiny_model(tmp_path / "pretrained", k=3)
+    data = write_task(tmp_path / "data", rng)
+    result = dnabert.finetune(data / "train.tsv", model, tmp_path / "one", split=(0.5, 0.25, 0.25), **TUNE | {"epochs": 1})
+    assert json.loads((result.folder / "dnabert.json").read_text())["rows"] == {"train": 80, "dev": 40, "test": 40}
+    files = [
+        write_fasta(tmp_path / f"{name}.fa", {f"{name}{i}": random_dna(40, rng) for i in range(40)})
+        for name in ("bound", "free")
+    ]
+    result = dnabert.finetune(files, model, tmp_path / "two", split=(0.6, 0.4, 0), **TUNE | {"epochs": 1})
+    assert result.labels == ("bound", "free")
+    assert result.test is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": "train.tsv"}, "give --split 0.8,0.1,0.1, or a folder"),
+        ({"split": (0.8, 0.1, 0.1)}, "a folder brings its own splits"),
+        ({"model": "nowhere"}, "no such model directory"),
+    ],
+)
+def test_bad_finetuning_is_refused(
+    change: dict[str, Any], message: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    data = write_task(tmp_path / "data", rng)
+    arguments = {"data": data, "model": tiny_model(tmp_path / "pretrained", k=3)} | change
+    if isinstance(arguments["data"], str):
+        arguments["data"] = data / arguments["data"]
+    with pytest.raises(InputError, match=message):
+        dnabert.finetune(out=tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_sequences_over_the_limit_are_refused_with_their_row(tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_task(tmp_path / "data", rng)
+    with (data / "dev.tsv").open("a") as out:
+        out.write(f"long\t{'ACGT' * 200}\tno\n")
+    with pytest.raises(InputError, match=r"dev.tsv line 42: the sequence has 800 bases, this model takes at most 512"):
+        dnabert.finetune(data, tiny_model(tmp_path / "pretrained", k=3), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_collapsed_model_is_called_out(tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_task(tmp_path / "data", rng)
+    model = tiny_model(tmp_path / "pretrained", k=3)
+    done = run_command("finetune", data, "--model", model, "--out", tmp_path / "out", "--epochs", 1, "--learning-rate", 1e-9)
+    collapsed = json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]["one_class"]
+    assert collapsed is not None
+    assert f"WARNING: all 40 predictions are '{collapsed}'" in done.stderr
+    predicted = run_command("predict", tmp_path / "out", data / "test.tsv", "--out", tmp_path / "p.parquet")
+    assert "WARNING: all 40 predictions" in predicted.stderr
