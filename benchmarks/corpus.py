@@ -1,6 +1,6 @@
 """Masked batches produced by one process beside the rate at which the mini model trains on them.
 
-    python -m benchmarks.corpus GENOME.fa.gz
+python -m benchmarks.corpus GENOME.fa.gz
 """
 
 import sys
@@ -14,7 +14,8 @@ from dnabert.model import presets
 from dnabert.sequence.genome import Genome
 from dnabert.training import masking
 from dnabert.training.corpus import Corpus, training_batch
-from dnabert.training.pretrain import RECIPES, region_bounds, split_regions
+from dnabert.training.pretrain import RECIPES
+from dnabert.training.regions import region_bounds, split_regions
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """k-mer encoding beside the plain way (cut strings, look them up) and a copy of memory.
 
-    python -m benchmarks.kmers
+python -m benchmarks.kmers
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Reading, tokenising and packing a table of 1,000,000 sequences of 101 bp: seconds and peak memory.
 
-    python -m benchmarks.tables
+python -m benchmarks.tables
 """
 
 import resource

@@ -1,7 +1,7 @@
 """Write the command reference, docs/commands.md, from the command itself.
 
-    python docs/commands.py          write the page
-    python docs/commands.py --check  exit 1 if the page is not what the command says
+python docs/commands.py          write the page
+python docs/commands.py --check  exit 1 if the page is not what the command says
 """
 
 import os

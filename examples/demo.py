@@ -27,7 +27,13 @@ def main(folder: Path) -> None:
         [data.genome], folder / "pretrained", preset="mini", steps=PRETRAIN_STEPS, max_length=254, overwrite=True
     )
     table = rich.table.Table(
-        "task", "classes", "MCC", "95 % interval", "MCC from scratch", box=rich.box.SIMPLE, title="Test rows, 400 a task"
+        "task",
+        "classes",
+        "MCC",
+        "95 % interval",
+        "MCC from scratch",
+        box=rich.box.SIMPLE,
+        title="Test rows, 400 a task",
     )
     for name, task in data.tasks.items():
         arguments = {"model": pretrained.folder, "epochs": EPOCHS, "overwrite": True}
@@ -42,7 +48,7 @@ def main(folder: Path) -> None:
     console.print(table)
     metrics = pretrained.metrics
     console.print(
-        f"Pre-training, held out: {metrics['token_loss']:.3f} nats per token, {metrics['base_loss']:.4f} per hidden base."
+        f"Pre-training, held out: {metrics['token_loss']:.3f} nats a token, {metrics['base_loss']:.4f} a hidden base"
     )
     console.print(f"Models, metrics (*.json) and predictions (*.predictions.tsv): {folder.resolve()}", soft_wrap=True)
     console.print(f"{time.monotonic() - start:.0f} seconds.")

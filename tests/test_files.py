@@ -16,7 +16,10 @@ def full_disk() -> OSError:
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out.tsv"
     path.write_text("old")
-    with pytest.raises(InputError, match=r"out.tsv: writing failed \(No space left on device\)"), replacing(path) as new:
+    with (
+        pytest.raises(InputError, match=r"out.tsv: writing failed \(No space left on device\)"),
+        replacing(path) as new,
+    ):
         new.write_text("half")
         raise full_disk()
     assert path.read_text() == "old"

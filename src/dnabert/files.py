@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dnabert.errors import InputError
 
-
 RUN_FILES = ("run.json", "dnabert.json")
 """A folder that holds one of these was written by dnabert: the settings of a run, the record of a model."""
 
@@ -130,7 +129,9 @@ def claim_folder(path: str | os.PathLike[str], overwrite: bool = False, resume: 
             f"{folder}: this output folder already holds a run; name another --out, or give --overwrite to replace it"
         )
     if not any((folder / name).is_file() for name in RUN_FILES):
-        raise InputError(f"{folder}: --overwrite replaces only folders that dnabert wrote, and this one is not; empty it")
+        raise InputError(
+            f"{folder}: --overwrite replaces only folders that dnabert wrote, and this one is not; empty it"
+        )
     shutil.rmtree(folder)
     return folder
 

@@ -24,8 +24,9 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     text = run_command("--help").stdout
     assert all(name in text for name in COMMANDS)
     for arguments in (["--help"], ["pretrain", "--help"]):
-        code = f"import sys; sys.argv = ['dnabert', *{arguments}]\nfrom dnabert.cli import main\ntry: main()\nexcept SystemExit: pass\n"
-        code += "print({'torch', 'transformers', 'numba', 'numpy', 'pyarrow'} & set(sys.modules))"
+        code = f"import sys; sys.argv = ['dnabert', *{arguments}]\nfrom dnabert.cli import main\n"
+        heavy = {"torch", "transformers", "numba", "numpy", "pyarrow"}
+        code += f"try: main()\nexcept SystemExit: pass\nprint({heavy} & set(sys.modules))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "set()"
 
@@ -95,17 +96,13 @@ def test_bad_genomes(name: str, content: bytes | None, message: str, refused: Re
         ("chrom,start,end,label\nchrI,0,50,1\nchrI,2990,3010,0\n", r"t.csv line 3: chrI:2990-3010 .* 3,000 bases"),
     ],
 )
-def test_bad_tables(
-    content: str, message: str, refused: Refused, genome: Path, model: Path, tmp_path: Path
-) -> None:
+def test_bad_tables(content: str, message: str, refused: Refused, genome: Path, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(content)
     (tmp_path / "data").mkdir()
     for name in ("train", "dev"):
         shutil.copyfile(path, tmp_path / "data" / f"{name}.csv")
-    line = refused(
-        "finetune", tmp_path / "data", "--model", model, "--out", tmp_path / "out", "--genome", genome
-    )
+    line = refused("finetune", tmp_path / "data", "--model", model, "--out", tmp_path / "out", "--genome", genome)
     assert re.search(message.replace("t.csv", "train.csv"), line), line
 
 
@@ -154,7 +151,9 @@ def test_a_full_disk_keeps_the_old_predictions(model: Path, tmp_path: Path) -> N
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    assert re.fullmatch(r"dnabert: error: .*p.tsv: writing failed \(.*\); what was there before is untouched.*\n", done.stderr)
+    assert re.fullmatch(
+        r"dnabert: error: .*p.tsv: writing failed \(.*\); what was there before is untouched.*\n", done.stderr
+    )
     assert out.read_text() == "old\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "p.tsv", "t.csv"]
 

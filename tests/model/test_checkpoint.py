@@ -11,8 +11,8 @@ import transformers
 from dnabert.errors import InputError
 from dnabert.model import checkpoint, presets
 from dnabert.model.packing import pack
-from dnabert.sequence.kmers import encode
 from dnabert.sequence.alphabet import encode_bases
+from dnabert.sequence.kmers import encode
 from tests.conftest import tiny_model
 
 SEQUENCE = "ACGTTGCAACGGATCGATTTACG"
@@ -25,8 +25,8 @@ def our_logits(folder: Path) -> torch.Tensor:
         if loaded.task == "masked-lm":
             logits: torch.Tensor = loaded.model.eval()(*batch, rows=torch.arange(len(batch.input_ids))).logits
             return logits
-        logits = loaded.model.eval()(*batch).logits
-        return logits
+        classified: torch.Tensor = loaded.model.eval()(*batch).logits
+    return classified
 
 
 def test_transformers_loads_what_we_save(tmp_path: Path) -> None:

@@ -73,7 +73,12 @@ def test_rows_of_a_table_pack_like_their_kmers(rng: np.random.Generator) -> None
     sequences = [random_dna(length, rng) for length in (12, 30, 7)]
     table = tables.from_sequences(sequences)
     packed = pack_rows(table, np.array([2, 0]), 5)
-    expected = pack([np.array([kmers.vocabulary(5).index(sequences[row][i : i + 5]) for i in range(len(sequences[row]) - 4)]) for row in (2, 0)])
+    expected = pack(
+        [
+            np.array([kmers.vocabulary(5).index(sequences[row][i : i + 5]) for i in range(len(sequences[row]) - 4)])
+            for row in (2, 0)
+        ]
+    )
     assert packed.input_ids.tolist() == expected.input_ids.tolist()
     assert packed.cu_seqlens.tolist() == [0, 5, 15]
     assert packed.position_ids.tolist() == [*range(5), *range(10)]

@@ -52,4 +52,6 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     config = presets.configuration(presets.Preset(1, 32, 2), 3)
     first, again, other = (presets.new_model(config, "masked-lm", 3, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["bert.embeddings.word_embeddings.weight"], other["bert.embeddings.word_embeddings.weight"])
+    assert not torch.equal(
+        first["bert.embeddings.word_embeddings.weight"], other["bert.embeddings.word_embeddings.weight"]
+    )

@@ -57,7 +57,9 @@ def test_small_blocks_give_the_same_genome(
     np.testing.assert_array_equal(again.codes, whole.codes)
 
 
-def test_a_cached_genome_is_mapped_and_a_changed_file_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_genome_is_mapped_and_a_changed_file_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DNABERT_CACHE", str(tmp_path / "cache"))
     path = write_fasta(tmp_path / "genome.fa", {"a": "ACGT"})
     Genome.open(path)

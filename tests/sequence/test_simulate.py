@@ -35,7 +35,7 @@ def oriented(sequence: str, strand: str) -> str:
 
 def test_planted_sites_carry_their_motif(data: sim.Simulated) -> None:
     for folder in data.tasks.values():
-        sequences = {}
+        sequences: dict[str, str] = {}
         for part in sim.ROWS:
             table = tables.read(folder / f"{part}.tsv")
             sequences |= dict(zip(table.columns["name"].to_pylist(), table.sequences.to_pylist(), strict=True))

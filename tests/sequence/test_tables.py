@@ -28,7 +28,7 @@ def test_reads_every_kind_of_table(name: str, tmp_path: Path) -> None:
     rows = [(f"r{i}", *pair) for i, pair in enumerate(EXPECTED)]
     if name == "t.parquet":
         columns = dict(zip(("id", "sequence", "label"), map(list, zip(*rows, strict=True)), strict=True))
-        columns["label"] = [int(label) for label in columns["label"]]  # type: ignore[call-overload]
+        columns["label"] = [int(label) for label in columns["label"]]
         pyarrow.parquet.write_table(pa.table(columns), path)
     else:
         delimiter = "," if name.endswith("csv") else "\t"
@@ -148,7 +148,9 @@ def test_lengths_are_checked_against_the_model() -> None:
     assert tables.check_lengths(tables.from_sequences(["ACGTAC", "ACGT"]), 4, 1, 510).tolist() == [5, 3]
     with pytest.raises(InputError, match="number 3: the sequence has 3 bases, at least 4 are needed for one 4-mer"):
         tables.check_lengths(table, 4, 1, 510)
-    with pytest.raises(InputError, match=r"number 2: the sequence has 10 bases, this model takes at most 8 \(5 4-mers\)"):
+    with pytest.raises(
+        InputError, match=r"number 2: the sequence has 10 bases, this model takes at most 8 \(5 4-mers\)"
+    ):
         tables.check_lengths(tables.from_sequences(["ACGTAC", "ACGTACGTAC"]), 4, 1, 5)
 
 

@@ -1,5 +1,6 @@
 """The corpus as a function."""
 
+import itertools
 import pickle
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from dnabert.sequence import kmers
 from dnabert.sequence.alphabet import decode_bases, encode_bases, reverse_complement
 from dnabert.sequence.genome import Genome
 from dnabert.training import masking
-from dnabert.training.corpus import Corpus, MaskedBatch, Region, tile, training_batch
-from dnabert.training.pretrain import _Items, _only, region_bounds, split_regions
+from dnabert.training.corpus import Corpus, MaskedBatch, training_batch
+from dnabert.training.pretrain import _Items, _only
+from dnabert.training.regions import Region, region_bounds, split_regions, tile
 from tests.conftest import random_dna, write_fasta
 
 
@@ -59,7 +61,11 @@ def test_loader_workers_see_the_same_sequence(genomes: tuple[Genome, ...]) -> No
 
 def test_windows_stand_in_the_genome_on_both_strands(genomes: tuple[Genome, ...]) -> None:
     corpus = make_corpus(genomes)
-    texts = [decode_bases(genome.codes[s:e]) for genome in genomes for s, e in zip(genome.starts, genome.starts[1:], strict=False)]
+    texts = [
+        decode_bases(genome.codes[s:e])
+        for genome in genomes
+        for s, e in zip(genome.starts, genome.starts[1:], strict=False)
+    ]
     forwards = backwards = 0
     lengths: list[int] = []
     for i in range(40):
@@ -108,7 +114,7 @@ def test_a_held_out_fraction_is_the_middle_of_each_contig(genomes: tuple[Genome,
     assert Region(0, 0, 2700) in train
     assert Region(0, 3300, 6000) in train
     everything = sorted([*train, *held], key=lambda region: region.start)
-    assert all(a.end <= b.start for a, b in zip(everything, everything[1:], strict=False))
+    assert all(a.end <= b.start for a, b in itertools.pairwise(everything))
     with pytest.raises(InputError, match="no contig 'chr1'; this genome has a, b, tiny"):
         split_regions(genomes[:1], ("chr1",), 6)
     with pytest.raises(InputError, match="a fraction from 0 to below 1"):

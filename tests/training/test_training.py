@@ -16,6 +16,7 @@ import transformers
 import dnabert
 from dnabert.errors import InputError
 from dnabert.model import presets
+from dnabert.training import corpus as corpus_module
 from dnabert.training import pretrain as pretraining
 from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
 
@@ -90,7 +91,9 @@ def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_
     ) as process:
         deadline = time.monotonic() + 120
         while not (killed / "checkpoint-10" / "trainer_state.json").is_file():
-            assert process.poll() is None or (killed / "dnabert.json").is_file(), process.stderr and process.stderr.read()
+            assert process.poll() is None or (killed / "dnabert.json").is_file(), (
+                process.stderr and process.stderr.read()
+            )
             assert time.monotonic() < deadline
             time.sleep(0.01)
         process.kill()
@@ -109,7 +112,7 @@ def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_
 def test_an_interrupted_run_saves_and_resumes(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SMALL | {"steps": 12, "precision": "float32"}
     whole = dnabert.pretrain([genome], tmp_path / "whole", **settings)
-    batch = pretraining.training_batch
+    batch = corpus_module.training_batch
 
     def interrupting(corpus: Any, i: int) -> Any:
         if i == 5:
@@ -167,7 +170,9 @@ def write_task(folder: Path, rng: np.random.Generator, classes: tuple[str, ...] 
             favourite = i % len(classes)
             weights = np.full(4, 0.2)
             weights[favourite] = 0.4
-            sequence = "".join(np.array(list("ATCG"))[rng.choice(4, int(rng.integers(30, 60)), p=weights / weights.sum())])
+            sequence = "".join(
+                np.array(list("ATCG"))[rng.choice(4, int(rng.integers(30, 60)), p=weights / weights.sum())]
+            )
             lines.append(f"{name}{i}\t{sequence}\t{classes[favourite]}")
         (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n")
     return folder
@@ -190,7 +195,10 @@ def test_finetuning_learns_predicts_and_evaluates(
     assert result.test.metrics["mcc"].value > 0.5
     again = dnabert.evaluate(result.folder, data, precision="float32", out=tmp_path / "metrics.json")
     assert again.metrics["mcc"] == result.test.metrics["mcc"]
-    assert json.loads((tmp_path / "metrics.json").read_text()) == json.loads((result.folder / "metrics.json").read_text())["test"]
+    assert (
+        json.loads((tmp_path / "metrics.json").read_text())
+        == json.loads((result.folder / "metrics.json").read_text())["test"]
+    )
     counts = dnabert.predict_file(result.folder, data / "test.tsv", tmp_path / "p.tsv", precision="float32")
     rows = [line.split("\t") for line in (tmp_path / "p.tsv").read_text().splitlines()]
     assert rows[0] == ["id", "label", "prediction", *(f"probability_{label}" for label in classes)]
@@ -213,7 +221,9 @@ def test_the_best_checkpoint_by_mcc_is_kept(tmp_path: Path, rng: np.random.Gener
 def test_one_file_is_split_and_fasta_files_are_classes(tmp_path: Path, rng: np.random.Generator) -> None:
     model = tiny_model(tmp_path / "pretrained", k=3)
     data = write_task(tmp_path / "data", rng)
-    result = dnabert.finetune(data / "train.tsv", model, tmp_path / "one", split=(0.5, 0.25, 0.25), **TUNE | {"epochs": 1})
+    result = dnabert.finetune(
+        data / "train.tsv", model, tmp_path / "one", split=(0.5, 0.25, 0.25), **TUNE | {"epochs": 1}
+    )
     assert json.loads((result.folder / "dnabert.json").read_text())["rows"] == {"train": 80, "dev": 40, "test": 40}
     files = [
         write_fasta(tmp_path / f"{name}.fa", {f"{name}{i}": random_dna(40, rng) for i in range(40)})
@@ -256,7 +266,9 @@ def test_sequences_over_the_limit_are_refused_with_their_row(tmp_path: Path, rng
 def test_a_collapsed_model_is_called_out(tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_task(tmp_path / "data", rng)
     model = tiny_model(tmp_path / "pretrained", k=3)
-    done = run_command("finetune", data, "--model", model, "--out", tmp_path / "out", "--epochs", 1, "--learning-rate", 1e-9)
+    done = run_command(
+        "finetune", data, "--model", model, "--out", tmp_path / "out", "--epochs", 1, "--learning-rate", 1e-9
+    )
     collapsed = json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]["one_class"]
     assert collapsed is not None
     assert f"WARNING: all 40 predictions are '{collapsed}'" in done.stderr

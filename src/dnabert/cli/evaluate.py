@@ -23,9 +23,7 @@ def evaluate(
     from dnabert.cli.report import print_evaluation
     from dnabert.training import evaluate as evaluation
 
-    result = evaluation.evaluate(
-        model, data, out=out, genome=genome, labels=labels, device=device, precision=precision
-    )
+    result = evaluation.evaluate(model, data, out=out, genome=genome, labels=labels, device=device, precision=precision)
     print_evaluation(str(data[0]), result)
     if out is not None:
         print(f"Metrics: {out}")

@@ -11,9 +11,7 @@ from dnabert.cli.options import Device, GenomeFile, Precision
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Fine-tuned model directory.")],
     data: Annotated[Path, typer.Argument(metavar="INPUT", help="Table or FASTA file of sequences.")],
-    out: Annotated[
-        Path, typer.Option("--out", help="File to write: .tsv, .csv or .parquet.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .tsv, .csv or .parquet.", show_default=False)],
     genome: GenomeFile = None,
     device: Device = "auto",
     precision: Precision = "auto",

@@ -15,7 +15,9 @@ _WORDS = {"f1": "F1", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
 
 def print_evaluation(title: str, evaluation: "Evaluation") -> None:
     """Print metrics with their intervals and the confusion matrix, and a warning if all predictions are one class."""
-    table = rich.table.Table("metric", "value", "95 % interval", box=rich.box.SIMPLE, title=f"{title}, {evaluation.rows:,} rows")
+    table = rich.table.Table(
+        "metric", "value", "95 % interval", box=rich.box.SIMPLE, title=f"{title}, {evaluation.rows:,} rows"
+    )
     for name, value in evaluation.metrics.items():
         table.add_row(_WORDS.get(name, name), f"{value.value:.3f}", f"{value.low:.3f} to {value.high:.3f}")
     confusion = rich.table.Table("true \\ predicted", *evaluation.labels, box=rich.box.SIMPLE)

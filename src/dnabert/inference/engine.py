@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 """Tokens of a batch where the caller does not say: more bring no speed, only memory."""
 
-Sequences = Table | pa.Array | Sequence[str]
+Sequences: TypeAlias = Table | pa.Array | Sequence[str]
 
 
 class Engine(NamedTuple):
@@ -105,7 +105,7 @@ def as_table(sequences: Sequences) -> Table:
     """Turn strings into a table; a table stays what it is."""
     if isinstance(sequences, Table):
         return sequences
-    if isinstance(sequences, str):
+    if isinstance(sequences, str):  # a sequence of one-letter sequences to Python, a mistake to us
         raise InputError("a list of sequences is required, not one string; write [sequence]")
     return tables.from_sequences(sequences)
 

@@ -54,7 +54,7 @@ def predict(started: Engine, sequences: Sequences, batch_tokens: int | None = No
     """
     if started.checkpoint.task != "classification":
         raise InputError(
-            "predictions need a fine-tuned classifier, this model is pre-trained only; run 'dnabert finetune' on it first"
+            "predictions need a classifier, this model is pre-trained only; run 'dnabert finetune' on it first"
         )
     logits = run(started, as_table(sequences), logits_of, batch_tokens)
     logits = logits.reshape(len(logits), len(started.checkpoint.labels))

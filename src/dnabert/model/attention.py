@@ -4,7 +4,7 @@ A model that is loaded with `attn_implementation="dnabert_packed"` passes the bo
 `forward` on to this function. Nothing else in transformers' BERT changes.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -14,11 +14,11 @@ PACKED_ATTENTION = "dnabert_packed"
 
 
 def packed_attention(
-    module: torch.nn.Module,
+    module: torch.nn.Module,  # noqa: ARG001 - transformers passes it
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,  # noqa: ARG001 - transformers passes it
     *,
     cu_seqlens: torch.Tensor,
     max_seqlen: int,
@@ -49,16 +49,18 @@ def packed_attention(
     tuple of torch.Tensor, shape (1, tokens, heads, head size), and None
         The second entry stands for the attention weights, which are never formed.
     """
-    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))  # (tokens, heads, head size)
+    query, key, value = query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1)
+    # (tokens, heads, head size)
     if query.is_cuda and dropout == 0 and query.dtype in (torch.bfloat16, torch.float16):
         from torch.nn.attention.varlen import varlen_attn
 
-        out = varlen_attn(query, key, value, cu_seqlens, cu_seqlens, max_seqlen, max_seqlen, scale=scaling)
+        boundaries = (cu_seqlens, cu_seqlens, max_seqlen, max_seqlen)
+        out = cast(torch.Tensor, varlen_attn(query, key, value, *boundaries, scale=scaling))
         return out[None], None
     runs = _equal_length_runs(cu_seqlens)
     sizes = [count * length for count, length in runs]
     # one split (its gradient is one concatenation) instead of many slices (each gradient a full tensor of zeros)
-    parts = zip(runs, query.split(sizes), key.split(sizes), value.split(sizes), strict=True)
+    parts = zip(runs, *(torch.split(part, sizes) for part in (query, key, value)), strict=True)
     out = torch.cat([_dense_attention(count, length, q, k, v, scaling, dropout) for (count, length), q, k, v in parts])
     return out[None], None  # (1, tokens, heads, head size)
 

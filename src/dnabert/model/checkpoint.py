@@ -56,7 +56,9 @@ class Checkpoint(NamedTuple):
         return int(self.model.config.max_position_embeddings) - 2
 
 
-def load(path: str | os.PathLike[str], labels: tuple[str, ...] | None = None, seed: int = 0, **changes: Any) -> Checkpoint:
+def load(
+    path: str | os.PathLike[str], labels: tuple[str, ...] | None = None, seed: int = 0, **changes: Any
+) -> Checkpoint:
     """Load a model directory.
 
     Parameters
@@ -164,8 +166,10 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     import huggingface_hub
 
     try:
-        return Path(huggingface_hub.snapshot_download(str(path), allow_patterns=["*.json", "*.txt", "*.bin", "*.safetensors"]))
-    except Exception as error:  # noqa: BLE001 - the hub's client raises errors of many libraries
+        return Path(
+            huggingface_hub.snapshot_download(str(path), allow_patterns=["*.json", "*.txt", "*.bin", "*.safetensors"])
+        )
+    except Exception as error:
         raise InputError(
             f"{path}: no such model directory here, and the hub gave none ({type(error).__name__}); check the path"
         ) from error
@@ -185,7 +189,7 @@ def _k_of(folder: Path, config: transformers.BertConfig, record: dict[str, Any])
     found = k_of_vocabulary(config.vocab_size)
     if found is None:
         raise InputError(
-            f"{folder}: the vocabulary has {config.vocab_size} tokens, which fits no k-mer model: 4**k + 5 are required "
+            f"{folder}: the vocabulary has {config.vocab_size} tokens, which fits no k-mer model: 4**k + 5 are needed "
             f"({', '.join(f'k={k}: {vocabulary_size(k)}' for k in K_RANGE)})"
         )
     stated = record.get("k", found)

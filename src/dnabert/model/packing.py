@@ -32,8 +32,12 @@ class PackedBatch(NamedTuple):
 
     def to(self, device: torch.device | str) -> "PackedBatch":
         """Copy the batch to a device."""
-        tensors = (tensor.to(device, non_blocking=True) for tensor in self[:3])
-        return PackedBatch(*tensors, self.max_seqlen)
+        return PackedBatch(
+            self.input_ids.to(device, non_blocking=True),
+            self.position_ids.to(device, non_blocking=True),
+            self.cu_seqlens.to(device, non_blocking=True),
+            self.max_seqlen,
+        )
 
     @property
     def sequences(self) -> int:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import transformers
+from transformers.models.bert.modeling_bert import BertSelfAttention
 
 from dnabert.errors import InputError
 from dnabert.model.attention import PACKED_ATTENTION
@@ -103,7 +104,7 @@ def new_model(config: transformers.BertConfig, task: str, k: int, seed: int) -> 
     return model
 
 
-def _look_around(attention: torch.nn.Module) -> None:
+def _look_around(attention: BertSelfAttention) -> None:
     """Add to the query and key weights of a layer what makes its heads look -1, +1, -2, +2, ... positions away.
 
     Sines and cosines of one frequency are a point on a circle; the query turns it by the offset, so that query and key
@@ -131,8 +132,8 @@ _LOCAL_SCALE = 2.0
 def additive_kmers(k: int, size: int, std: float) -> torch.Tensor:
     """Draw k-mer embeddings as sums of one random vector per (offset, base).
 
-    Neighbouring k-mers share k - 1 bases; with this start what they share is linear from the first step. The vectors are
-    orthogonal (where there is room), so that what is known of one offset says nothing, not even noise, of another.
+    Neighbouring k-mers share k - 1 bases; with this start what they share is linear from the first step. The vectors
+    are orthogonal (where there is room), so that what is known of one offset adds no noise to another.
 
     Parameters
     ----------

@@ -26,7 +26,8 @@ def _code_table() -> np.ndarray:
 CODE_OF_BYTE: np.ndarray = _code_table()
 """uint8, shape (256,): the base code of each byte, `FOREIGN` for what is no nucleotide letter."""
 
-_BYTE_OF_CODE = np.frombuffer(b"ATCGN", dtype=np.uint8)
+LETTERS: np.ndarray = np.frombuffer(b"ATCGN", dtype=np.uint8)
+"""uint8, shape (5,): the letter of each base code."""
 
 
 def encode_bases(sequence: str | bytes) -> np.ndarray:
@@ -68,7 +69,7 @@ def decode_bases(codes: np.ndarray) -> str:
     -------
     str
     """
-    return _BYTE_OF_CODE[codes].tobytes().decode("ascii")
+    return LETTERS[codes].tobytes().decode("ascii")
 
 
 def reverse_complement(codes: np.ndarray) -> np.ndarray:

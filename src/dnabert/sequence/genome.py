@@ -79,7 +79,7 @@ class Genome(NamedTuple):
         """int64, shape (contigs,): bases of each contig."""
         return np.diff(self.starts)
 
-    def index(self, contig: str) -> int:
+    def contig_index(self, contig: str) -> int:
         """Return the position of a contig among `names`, or raise InputError that lists the names there are."""
         try:
             return self.names.index(contig)
@@ -111,7 +111,7 @@ class Genome(NamedTuple):
         InputError
             If there is no such contig, or the interval is empty or leaves it.
         """
-        i = self.index(contig)
+        i = self.contig_index(contig)
         length = int(self.starts[i + 1] - self.starts[i])
         if not 0 <= start < end <= length:
             raise InputError(
@@ -238,8 +238,8 @@ def _contig_name(header: bytes, path: Path, line_number: int) -> str:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as raw, track_bytes(f"Reading {path.name}", path.stat().st_size) as advance:
-        stream: IO[bytes] = raw
-        if raw.peek(2)[:2] == b"\x1f\x8b":  # type: ignore[attr-defined]
+        stream: IO[bytes] | gzip.GzipFile = raw
+        if raw.peek(2)[:2] == b"\x1f\x8b":
             stream = gzip.open(raw)  # noqa: SIM115 - closed with the file it reads
         try:
             while block := stream.read(_READ_SIZE):

@@ -134,7 +134,7 @@ Rule = Callable[[np.random.Generator], list[tuple[str, int, str]]]
 
 
 def core_promoter(rng: np.random.Generator) -> list[tuple[str, int, str]]:
-    """A TATA box that starts 33 to 28 bases before the start of transcription; in 7 of 10 a GC box 10 to 25 before it."""
+    """A TATA box 33 to 28 bases before the start of transcription; in 7 of 10 a GC box 10 to 25 bases before it."""
     start = TSS - int(rng.integers(28, 34))
     sites = [("TATA box", start, "+")]
     if rng.random() < 0.7:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,8 +18,9 @@ import pyarrow.parquet
 
 from dnabert.errors import InputError
 from dnabert.files import existing_file, replacing
-from dnabert.sequence.alphabet import CODE_OF_BYTE, FOREIGN, UNKNOWN, describe_foreign
+from dnabert.sequence.alphabet import LETTERS, describe_foreign
 from dnabert.sequence.genome import Genome, read_fasta
+from dnabert.sequence.letters import cut_windows, first_foreign, join_kmers, string_array
 
 SEQUENCE_NAMES = ("sequence", "setence", "seq")
 """Accepted headers of the sequence column; `setence` stands in some files of the original."""
@@ -173,7 +173,10 @@ def write(columns: pa.Table, path: str | os.PathLike[str]) -> None:
 
 
 def _write_text(columns: pa.Table, path: Path, delimiter: str) -> None:
-    for quoting in ("none", "needed"):  # Arrow quotes all text or none, and refuses none where a value holds a delimiter
+    for quoting in (
+        "none",
+        "needed",
+    ):  # Arrow quotes all text or none, and refuses none where a value holds a delimiter
         options = pyarrow.csv.WriteOptions(delimiter=delimiter, quoting_style=quoting, quoting_header=quoting)
         try:
             pyarrow.csv.write_csv(columns, path, options)
@@ -256,15 +259,18 @@ def _read_text(path: Path) -> tuple[pa.Table, int]:
             head = stream.read(1 << 16).decode("utf-8-sig", "replace").splitlines()
         delimiter, names = _dialect(path, head)
         ragged: list[pyarrow.csv.InvalidRow] = []
+
+        def keep(row: pyarrow.csv.InvalidRow) -> str:
+            ragged.append(row)
+            return "skip"
+
         with pa.input_stream(str(path), compression="detect") as stream:
             batches = pyarrow.csv.open_csv(
                 stream,
                 read_options=pyarrow.csv.ReadOptions(
                     column_names=names, skip_rows=1, use_threads=False, block_size=_BLOCK_BYTES
                 ),
-                parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=delimiter, invalid_row_handler=lambda row: ragged.append(row) or "skip"
-                ),
+                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=keep),
                 convert_options=pyarrow.csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.large_string()) | _interval_types(names),
                     strings_can_be_null=False,
@@ -310,9 +316,7 @@ def _find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     return next((name for want in wanted for name in names if name.lower() == want), None)
 
 
-def _from_columns(
-    path: Path, content: pa.Table, unit: str, first: int, genome: str | os.PathLike[str] | None
-) -> Table:
+def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: str | os.PathLike[str] | None) -> Table:
     names = content.column_names
     places = ((path, unit, first, content.num_rows),)
     label = _find(names, LABEL_NAMES)
@@ -341,16 +345,14 @@ def _from_columns(
     chrom, start, end = (content[name] for name in interval if name)
     strand = _find(names, ("strand",))
     minus = np.zeros(len(chrom), dtype=bool) if strand is None else pc.equal(content[strand], "-").to_numpy()
-    return table._replace(sequences=_windows(table, Genome.open(genome), chrom, start.to_numpy(), end.to_numpy(), minus))
+    return table._replace(
+        sequences=_windows(table, Genome.open(genome), chrom, start.to_numpy(), end.to_numpy(), minus)
+    )
 
 
 def _contiguous(values: pa.ChunkedArray) -> pa.LargeStringArray:
     whole = values.cast(pa.large_string()).combine_chunks()
     return whole.fill_null("") if whole.null_count else whole
-
-
-def _string_array(letters: np.ndarray, offsets: np.ndarray) -> pa.LargeStringArray:
-    return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(letters))
 
 
 def _windows(
@@ -362,7 +364,7 @@ def _windows(
     contigs = np.empty(len(used), dtype=np.int64)
     for code, name in enumerate(used):
         try:
-            contigs[code] = genome.index(name)
+            contigs[code] = genome.contig_index(name)
         except InputError as error:
             raise InputError(f"{table.where(first_use[code])}: {error}") from None
     contig = contigs[coded.indices.to_numpy()]
@@ -375,65 +377,19 @@ def _windows(
             "(0-based half-open coordinates); correct the interval"
         )
     offsets = np.concatenate([[0], np.cumsum(end - start)])
-    letters = np.empty(offsets[-1], dtype=np.uint8)
-    _gather(genome.codes, genome.starts[contig] + start, offsets, minus, letters)
-    return _string_array(letters, offsets)
-
-
-@numba.njit(nogil=True, cache=True)
-def _gather(codes: np.ndarray, starts: np.ndarray, offsets: np.ndarray, minus: np.ndarray, letters: np.ndarray) -> None:
-    alphabet = np.array([65, 84, 67, 71, 78], dtype=np.uint8)  # ATCGN
-    for row in range(len(starts)):
-        length = offsets[row + 1] - offsets[row]
-        for i in range(length):
-            if minus[row]:
-                code = codes[starts[row] + length - 1 - i]
-                code = code ^ 1 if code < UNKNOWN else code
-            else:
-                code = codes[starts[row] + i]
-            letters[offsets[row] + i] = alphabet[code]
+    return cut_windows(genome.codes, genome.starts[contig] + start, offsets, minus)
 
 
 def _join_kmers(table: Table) -> pa.LargeStringArray:
     """Spell the sequences that stand as spaced, overlapping k-mers."""
-    letters = np.empty(len(table.letters), dtype=np.uint8)
-    offsets = np.zeros(table.rows + 1, dtype=np.int64)
-    bad = _join_rows(table.letters, table.offsets, letters, offsets)
+    joined, bad = join_kmers(table.letters, table.offsets)
     if bad >= 0:
         text = table.sequences[bad].as_py()
         raise InputError(
             f"{table.where(bad)}: overlapping k-mers of one length separated by spaces are required, "
             f"each one base further than the one before; this row reads '{text[:30]}'"
         )
-    return _string_array(letters[: offsets[-1]].copy(), offsets)
-
-
-@numba.njit(nogil=True, cache=True)
-def _join_rows(text: np.ndarray, offsets: np.ndarray, out: np.ndarray, out_offsets: np.ndarray) -> int:
-    at = 0
-    for row in range(len(offsets) - 1):
-        start, end = offsets[row], offsets[row + 1]
-        while end > start and text[end - 1] == 32:
-            end -= 1
-        k = 0
-        while start + k < end and text[start + k] != 32:
-            k += 1
-        for i in range(k):
-            out[at + i] = text[start + i]
-        at += k
-        position = start + k
-        while position < end:
-            # a space, k - 1 bases that repeat those before, one new base
-            if position + k + 1 > end or text[position] != 32 or (position + k + 1 < end and text[position + k + 1] != 32):
-                return row
-            for i in range(k - 1):
-                if text[position + 1 + i] != out[at - k + 1 + i]:
-                    return row
-            out[at] = text[position + k]
-            at += 1
-            position += k + 1
-        out_offsets[row + 1] = at
-    return -1
+    return joined
 
 
 # --- FASTA ------------------------------------------------------------------------------------------------------------
@@ -443,14 +399,13 @@ def _read_fasta(path: Path) -> Table:
     names: list[str] = []
     lengths: list[int] = []
     letters = bytearray()
-    alphabet = np.frombuffer(b"ATCGN", dtype=np.uint8)
     for name, codes in read_fasta(path):
         if name is not None:
             names.append(name)
             lengths.append(0)
-        letters += alphabet[codes].tobytes()
+        letters += LETTERS[codes].tobytes()
         lengths[-1] += len(codes)
-    sequences = _string_array(np.frombuffer(letters, dtype=np.uint8), np.concatenate([[0], np.cumsum(lengths)]))
+    sequences = string_array(np.frombuffer(letters, dtype=np.uint8), np.concatenate([[0], np.cumsum(lengths)]))
     return Table(path, sequences, None, pa.table({"name": pa.array(names)}), ((path, "record", 1, len(names)),))
 
 
@@ -467,7 +422,9 @@ def _with_labels(table: Table, labels: str | os.PathLike[str] | None) -> Table:
     index = pc.index_in(table.columns["name"].cast(pa.large_string()), content[name].combine_chunks())
     if index.null_count:
         row = pc.index(pc.is_null(index), True).as_py()
-        raise InputError(f"{table.where(row)}: '{table.columns['name'][row]}' has no label in {path}; add a line for it")
+        raise InputError(
+            f"{table.where(row)}: '{table.columns['name'][row]}' has no label in {path}; add a line for it"
+        )
     return table._replace(labels=content[label].take(index).combine_chunks())
 
 
@@ -498,17 +455,8 @@ def _checked(table: Table) -> Table:
     if (lengths == 0).any():
         row = int((lengths == 0).argmax())
         raise InputError(f"{table.where(row)}: the sequence is empty; fill it or delete the row")
-    at = int(_first_foreign(table.letters, table.offsets[0], table.offsets[-1], CODE_OF_BYTE))
+    at = first_foreign(table.letters, table.offsets)
     if at >= 0:
         row = int(np.searchsorted(table.offsets, at, side="right")) - 1
         raise InputError(f"{table.where(row)}: {describe_foreign(int(table.letters[at]))}")
     return table
-
-
-@numba.njit(nogil=True, cache=True)
-def _first_foreign(letters: np.ndarray, start: int, end: int, table: np.ndarray) -> int:
-    for i in range(start, end):
-        if table[letters[i]] == FOREIGN:
-            return i
-    return -1
-

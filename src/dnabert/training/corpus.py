@@ -17,19 +17,13 @@ from dnabert.sequence.genome import Genome, fraction_unknown
 from dnabert.sequence.kmers import MASK, encode
 from dnabert.training.masking import (
     MaskPolicy,
-    Runs,
     draw_runs,
     hidden_bases,
     masked_tokens,
     middle_offset,
     replacements,
 )
-
-SHORTEST = 5
-"""k-mers of the shortest training sequence (Ji et al. 2021: lengths 5 to 510)."""
-
-MOSTLY_UNKNOWN = 0.5
-"""Windows with a larger share of N are skipped."""
+from dnabert.training.regions import MOSTLY_UNKNOWN, SHORTEST, Region
 
 
 class MaskedBatch(NamedTuple):
@@ -52,14 +46,6 @@ class MaskedBatch(NamedTuple):
     rows: torch.Tensor
     labels: torch.Tensor
     probes: torch.Tensor
-
-
-class Region(NamedTuple):
-    """A stretch of a genome that windows are drawn from, in coordinates of `Genome.codes`, 0-based half-open."""
-
-    genome: int
-    start: int
-    end: int
 
 
 class Corpus(NamedTuple):
@@ -213,30 +199,3 @@ def evaluation_batches(held_out: HeldOut) -> list[MaskedBatch]:
         part = held_out.sequences[first : first + size]
         batches.append(mask_sequences(part, held_out.policy, held_out.k, rng, replace=False))
     return batches
-
-
-def tile(genome: Genome, regions: Sequence[Region], k: int, kmers: int) -> list[np.ndarray]:
-    """Cut regions into neighbouring windows, forwards and backwards in turn.
-
-    Parameters
-    ----------
-    genome : Genome
-    regions : sequence of Region
-        Stretches of this genome.
-    k : int
-        Bases per token.
-    kmers : int
-        k-mers of a window. Shorter ends and windows that are mostly N are left out.
-
-    Returns
-    -------
-    list of np.ndarray, int32, shape (kmers,)
-    """
-    bases = kmers + k - 1
-    windows = []
-    for region in regions:
-        for start in range(region.start, region.end - bases + 1, bases):
-            codes = genome.codes[start : start + bases]
-            if fraction_unknown(codes) <= MOSTLY_UNKNOWN:
-                windows.append(encode(reverse_complement(codes) if len(windows) % 2 else np.asarray(codes), k))
-    return windows

@@ -16,7 +16,6 @@ from dnabert.files import replacing_files
 from dnabert.inference.engine import Engine, choose_device, choose_precision, run
 from dnabert.inference.predict import logits_of, softmax
 from dnabert.model import checkpoint, presets
-from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.packing import pack_rows
 from dnabert.progress import say
 from dnabert.sequence import tables
@@ -128,7 +127,8 @@ def finetune(
     """
     parts = read_splits(data, genome, labels, split, seed)
     classes = splits.classes_of(parts.train)
-    truths = [None if part is None else splits.class_codes(part, classes) for part in parts]
+    truth_train, truth_dev = (splits.class_codes(part, classes) for part in parts[:2])
+    truth_test = None if parts.test is None else splits.class_codes(parts.test, classes)
     loaded = checkpoint.load(
         model, labels=classes, seed=seed, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0
     )
@@ -138,7 +138,7 @@ def finetune(
         if part is not None:
             tables.check_lengths(part, loaded.k, loaded.stride, loaded.longest)
     steps_an_epoch = math.ceil(parts.train.rows / batch_size)
-    settings = {
+    settings: dict[str, Any] = {
         "data": [str(Path(path).resolve()) for path in _as_paths(data)],
         "model": str(model),
         "from_scratch": from_scratch,
@@ -155,7 +155,7 @@ def finetune(
 
     def dev_metrics(_: torch.nn.Module) -> Metrics:
         probabilities = softmax(run(engine, parts.dev, logits_of))
-        return {"mcc": metrics.mcc(probabilities, truths[1]), "accuracy": _accuracy(probabilities, truths[1])}
+        return {"mcc": metrics.mcc(probabilities, truth_dev), "accuracy": _accuracy(probabilities, truth_dev)}
 
     stop = StopOnInterrupt()
     trainer = PackedTrainer(
@@ -178,23 +178,23 @@ def finetune(
         ),
         train_dataset=_Rows(parts.train.rows),
         eval_dataset=_Rows(parts.dev.rows),
-        data_collator=_Packer(parts.train, truths[0], loaded.k, loaded.stride),
+        data_collator=_Packer(parts.train, truth_train, loaded.k, loaded.stride),
         evaluation=dev_metrics,
         in_order=False,
         callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
     )
     say(
-        f"Fine-tuning {'from scratch' if from_scratch else model} on {parts.train.rows:,} rows of {len(classes)} classes "
-        f"({', '.join(classes[:6])}{', …' if len(classes) > 6 else ''}), {settings['epochs']} epochs, peak rate "
-        f"{settings['learning_rate']:.2g}; {where} in {str(engine.precision).removeprefix('torch.')}"
+        f"Fine-tuning {'from scratch' if from_scratch else model} on {parts.train.rows:,} rows of {len(classes)} "
+        f"classes ({', '.join(classes[:6])}{', …' if len(classes) > 6 else ''}), {settings['epochs']} epochs, "
+        f"peak rate {settings['learning_rate']:.2g}; {where} in {str(engine.precision).removeprefix('torch.')}"
     )
     if not train_to_end(trainer, folder, stop, resume):
         return Finetuned(folder, classes, None, None, finished=False)
     loaded.model.eval()
-    dev, test = (
-        None if part is None else metrics.evaluate(softmax(run(engine, part, logits_of)), truth, classes)
-        for part, truth in zip(parts[1:], truths[1:], strict=True)
-    )
+    dev = metrics.evaluate(softmax(run(engine, parts.dev, logits_of)), truth_dev, classes)
+    test = None
+    if parts.test is not None and truth_test is not None:
+        test = metrics.evaluate(softmax(run(engine, parts.test, logits_of)), truth_test, classes)
     record = {
         "data": [_fingerprint(Path(path)) for path in settings["data"]],
         "seed": seed,

@@ -21,7 +21,7 @@ from dnabert.training.masking import middle_offset
 class HiddenBases(NamedTuple):
     """Sums over hidden bases: number, loss (nats), its square, and how many were guessed right."""
 
-    count: int
+    bases: int
     loss: float
     square: float
     right: int
@@ -106,7 +106,7 @@ def evaluate(
 
 def summarise(parts: Sequence[HiddenBases]) -> dict[str, float]:
     """Turn sums over hidden bases into means; NaN where there were none."""
-    count = sum(part.count for part in parts)
+    count = sum(part.bases for part in parts)
     if not count:
         return {"base_loss": math.nan, "base_loss_se": math.nan, "base_accuracy": math.nan, "hidden_bases": 0}
     mean = sum(part.loss for part in parts) / count

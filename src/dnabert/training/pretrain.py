@@ -18,16 +18,8 @@ from dnabert.progress import say
 from dnabert.sequence.genome import Genome
 from dnabert.sequence.kmers import K_RANGE
 from dnabert.training import hidden, masking
-from dnabert.training.corpus import (
-    SHORTEST,
-    Corpus,
-    HeldOut,
-    MaskedBatch,
-    Region,
-    evaluation_batches,
-    tile,
-    training_batch,
-)
+from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, training_batch
+from dnabert.training.regions import SHORTEST, Region, region_bounds, split_regions, tile
 from dnabert.training.trainer import (
     Metrics,
     PackedTrainer,
@@ -175,9 +167,15 @@ def pretrain(
     train, held = split_regions(opened, holdout, k)
     bounds = region_bounds(opened, train, weights)
     corpus = Corpus(opened, train, bounds, k, policy, seed, batch_tokens, max_length, steps * accumulate)
-    windows = [ids for g, genome in enumerate(opened) for ids in tile(genome, _of_genome(held, g), k, max_length)]
+    windows = [
+        ids
+        for g, genome in enumerate(opened)
+        for ids in tile(genome, [region for region in held if region.genome == g], k, max_length)
+    ]
     if held and not windows:
-        raise InputError(f"--holdout {' '.join(holdout)}: too short for one window of {max_length} k-mers; hold out more")
+        raise InputError(
+            f"--holdout {' '.join(holdout)}: too short for one window of {max_length} k-mers; hold out more"
+        )
     where = choose_device(device)
     dtype = choose_precision(precision, where)
     folder = start_run(out, settings, resume, overwrite)
@@ -224,90 +222,15 @@ def pretrain(
     model.eval()
     full = _evaluation_batches(windows, FULL_WINDOWS, policy, k, seed, batch_tokens)
     metrics = hidden.evaluate(model, full, k, where, dtype) if full else {}
-    record = {"data": [_fingerprint(genome) for genome in opened], "seed": seed, "settings": settings, "metrics": metrics}
+    record = {
+        "data": [_fingerprint(genome) for genome in opened],
+        "seed": seed,
+        "settings": settings,
+        "metrics": metrics,
+    }
     checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
     finish_run(trainer, folder)
     return Pretrained(folder, steps, metrics, finished=True)
-
-
-def split_regions(
-    genomes: Sequence[Genome], holdout: Sequence[str], k: int
-) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
-    """Divide genomes into stretches to train on and stretches to evaluate on.
-
-    Parameters
-    ----------
-    genomes : sequence of Genome
-    holdout : sequence of str
-        Names of contigs, or one fraction: then the middle of each contig is held out. Empty holds out nothing.
-    k : int
-        Bases per token: stretches shorter than a window of 5 k-mers are left out.
-
-    Returns
-    -------
-    tuple of two tuples of Region
-        For training, for evaluation.
-
-    Raises
-    ------
-    InputError
-        If no genome has a named contig, or nothing is left to train on.
-    """
-    fraction = _fraction(holdout)
-    if fraction is None:
-        for name in holdout:
-            if not any(name in genome.names for genome in genomes):
-                genomes[0].index(name)  # raises, naming the contigs
-    train, held = [], []
-    for g, genome in enumerate(genomes):
-        for name, start, end in zip(genome.names, genome.starts[:-1].tolist(), genome.starts[1:].tolist(), strict=True):
-            if fraction is None:
-                (held if name in holdout else train).append(Region(g, start, end))
-                continue
-            length = round((end - start) * fraction)
-            middle = start + (end - start - length) // 2
-            held.append(Region(g, middle, middle + length))
-            train += [Region(g, start, middle), Region(g, middle + length, end)]
-    shortest = SHORTEST + k - 1
-    kept = tuple(region for region in train if region.end - region.start >= shortest)
-    if not kept:
-        raise InputError(f"--holdout {' '.join(holdout)}: nothing is left to train on; hold out less")
-    return kept, tuple(region for region in held if region.end > region.start)
-
-
-def region_bounds(genomes: Sequence[Genome], regions: Sequence[Region], weights: Sequence[float] | None) -> np.ndarray:
-    """Compute the cumulative probabilities of regions: by their bases within a genome, by `weights` between genomes.
-
-    Returns
-    -------
-    np.ndarray, float64, shape (regions,)
-        The last entry is 1.
-    """
-    if weights is not None and (len(weights) != len(genomes) or min(weights) < 0 or sum(weights) <= 0):
-        raise InputError(
-            f"--weights {','.join(f'{w:g}' for w in weights)}: {len(genomes)} numbers are required, one a genome, "
-            "none negative and not all 0"
-        )
-    bases = np.array([region.end - region.start for region in regions], dtype=np.float64)
-    if weights is not None:
-        owner = np.array([region.genome for region in regions])
-        total = np.bincount(owner, weights=bases, minlength=len(genomes))
-        bases *= np.asarray(weights, dtype=np.float64)[owner] / total[owner]
-    bounds = np.cumsum(bases) / bases.sum()
-    bounds[-1] = 1.0
-    return bounds
-
-
-def _fraction(holdout: Sequence[str]) -> float | None:
-    if len(holdout) != 1:
-        return None
-    try:
-        fraction = float(holdout[0])
-    except ValueError:
-        return None
-    if not 0 <= fraction < 1:
-        raise InputError(f"--holdout {holdout[0]}: a fraction from 0 to below 1, or names of contigs are required")
-    return fraction
 
 
 def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
@@ -320,10 +243,6 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
         raise InputError(
             f"--batch-tokens {batch_tokens}: at least {max_length + 2} are required, one window of {max_length} k-mers"
         )
-
-
-def _of_genome(regions: Sequence[Region], genome: int) -> list[Region]:
-    return [region for region in regions if region.genome == genome]
 
 
 def _evaluation_batches(
@@ -395,10 +314,11 @@ def _announce(
 ) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     bases, kept = (sum(region.end - region.start for region in regions) for regions in (train, held))
+    arithmetic = str(precision).removeprefix("torch.")
     say(
-        f"Pre-training {settings['preset']} ({parameters / 1e6:.1f} M parameters, k={settings['k']}) on {bases:,} bases, "
-        f"{kept:,} held out; mask {settings['mask']}, {settings['steps']:,} steps of {settings['batch_tokens']:,} tokens, "
-        f"peak rate {settings['learning_rate']:g}; {device} in {str(precision).removeprefix('torch.')}"
+        f"Pre-training {settings['preset']} ({parameters / 1e6:.1f} M parameters, k={settings['k']}) on {bases:,} "
+        f"bases, {kept:,} held out; mask {settings['mask']}, {settings['steps']:,} steps of "
+        f"{settings['batch_tokens']:,} tokens, peak rate {settings['learning_rate']:g}; {device} in {arithmetic}"
     )
 
 

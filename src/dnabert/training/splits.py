@@ -99,8 +99,9 @@ def split_rows(table: Table, shares: Sequence[float], seed: int) -> Splits:
         for part, piece in zip(parts, pieces, strict=True):
             part.append(piece)
     train, dev, test = (np.sort(np.concatenate(part)) for part in parts)
-    taken = (tables.select(table, rows) for rows in (train, dev))
-    return Splits(*taken, tables.select(table, test) if len(test) else None)
+    return Splits(
+        tables.select(table, train), tables.select(table, dev), tables.select(table, test) if len(test) else None
+    )
 
 
 def classes_of(table: Table) -> tuple[str, ...]:

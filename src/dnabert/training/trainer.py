@@ -59,7 +59,7 @@ class PackedTrainer(transformers.Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
         if self.in_order:
-            return SequentialSampler(train_dataset or self.train_dataset)
+            return SequentialSampler(self.train_dataset)
         return super()._get_train_sampler(train_dataset)
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
@@ -77,7 +77,7 @@ class PackedTrainer(transformers.Trainer):
         metrics = {f"eval_{name}": value for name, value in self.evaluation(self.model).items()}
         self.model.train()
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -109,9 +109,7 @@ class Reporter(TrainerCallback):
         self.last = (time.monotonic(), 0.0)
         self.start = (time.monotonic(), state.global_step)
 
-    def on_log(
-        self, _: TrainingArguments, state: TrainerState, __: TrainerControl, logs: Metrics, **___: Any
-    ) -> None:
+    def on_log(self, _: TrainingArguments, state: TrainerState, __: TrainerControl, logs: Metrics, **___: Any) -> None:
         """Write the line."""
         if not state.is_world_process_zero:
             return
@@ -164,9 +162,7 @@ class StopOnInterrupt(TrainerCallback):
             control.should_training_stop = True
 
 
-def training_arguments(
-    folder: Path, device: torch.device, precision: torch.dtype, **changes: Any
-) -> TrainingArguments:
+def training_arguments(folder: Path, device: torch.device, precision: torch.dtype, **changes: Any) -> TrainingArguments:
     """Fill in what all training here has in common: the paper's optimiser (Ji et al. 2021), no other program's logs."""
     common: dict[str, Any] = {
         "output_dir": str(folder),
