@@ -94,7 +94,8 @@ def new_model(config: transformers.BertConfig, task: str, k: int, seed: int) -> 
         torch.manual_seed(seed)
         model = HEADS[task]._from_config(config, attn_implementation=PACKED_ATTENTION)
         embeddings = model.bert.embeddings
-        size, std = config.hidden_size, config.initializer_range
+        # twice the usual scale: what a k-mer is made of stands out from the first step
+        size, std = config.hidden_size, 2 * config.initializer_range
         embeddings.word_embeddings.weight[FIRST_KMER:] = additive_kmers(k, size, std)
         # three times the k-mers' scale: heads that look for positions must not be drowned by what stands there
         positions = sinusoids(config.max_position_embeddings, size) * 3 * std

@@ -38,6 +38,8 @@ class PackedTrainer(transformers.Trainer):
         Takes the inputs and outputs of each training batch.
     tallied : callable, optional
         Returns what was tallied since the last call, for the log.
+    token_rate : float
+        Learning rate of the k-mer embeddings, as a multiple of the others'.
     """
 
     def __init__(
@@ -47,9 +49,11 @@ class PackedTrainer(transformers.Trainer):
         in_order: bool,
         tally: Callable[[Mapping[str, Any], Any], None] | None = None,
         tallied: Callable[[], Metrics] | None = None,
+        token_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.token_rate = token_rate
         self.evaluation = evaluation
         self.in_order = in_order
         self.tally = tally
@@ -61,6 +65,18 @@ class PackedTrainer(transformers.Trainer):
         if self.in_order:
             return SequentialSampler(self.train_dataset)
         return super()._get_train_sampler(train_dataset)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """Make transformers' optimizer, then give the k-mer embeddings a rate of their own."""
+        before = self.optimizer
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if before is None and self.token_rate != 1:
+            tokens = self.model.get_input_embeddings().weight
+            for group in list(optimizer.param_groups):
+                if any(parameter is tokens for parameter in group["params"]):
+                    group["params"] = [parameter for parameter in group["params"] if parameter is not tokens]
+                    optimizer.add_param_group(group | {"params": [tokens], "lr": group["lr"] * self.token_rate})
+        return optimizer
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         """Run the model on a batch; entries that start with `_` are for the tally alone."""

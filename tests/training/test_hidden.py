@@ -1,0 +1,37 @@
+"""The loss per hidden base, summed over strings."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dnabert.sequence.kmers import vocabulary
+from dnabert.training import hidden
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_marginals_sum_the_kmers_with_the_base_in_the_middle(k: int) -> None:
+    logits = torch.randn(5, 4**k + 5, generator=torch.Generator().manual_seed(k))
+    probabilities = logits.softmax(dim=1).numpy()
+    expected = np.zeros((5, 4))
+    for i, token in enumerate(vocabulary(k)):
+        if i >= 5:
+            expected[:, "ATCG".index(token[k // 2])] += probabilities[:, i]
+    np.testing.assert_allclose(hidden.base_log_probabilities(logits, k).exp().numpy(), expected, atol=1e-6)
+
+
+def test_scores_of_a_known_case() -> None:
+    names = vocabulary(2)
+    logits = torch.full((2, 21), -30.0)
+    logits[0, names.index("AC")] = 0.0  # sure of C at offset 1
+    logits[1, [names.index("AT"), names.index("GT"), names.index("GG"), names.index("CG")]] = 0.0  # T or G, even
+    labels = torch.tensor([names.index("AC"), names.index("AG")])
+    score = hidden.score_hidden(logits, labels, 2)
+    assert score.bases == 2
+    assert score.loss == pytest.approx(math.log(2), abs=1e-4)
+    summary = hidden.summarise([score, score])
+    assert summary["base_loss"] == pytest.approx(math.log(2) / 2, abs=1e-4)
+    assert summary["hidden_bases"] == 4
+    assert summary["base_loss_se"] == pytest.approx(math.log(2) / 2 / 2, abs=1e-4)
+    assert math.isnan(hidden.summarise([])["base_loss"])
