@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dnabert.errors import InputError
 
 if TYPE_CHECKING:
-    from dnabert.inference.embed import embed
     from dnabert.inference.loaded import LoadedModel, load
     from dnabert.inference.predict import Predictions, predict_file
     from dnabert.sequence.genome import Genome
@@ -24,7 +23,6 @@ _HOMES = {
     "KmerTokenizer": "dnabert.sequence.tokenizer",
     "LoadedModel": "dnabert.inference.loaded",
     "Predictions": "dnabert.inference.predict",
-    "embed": "dnabert.inference.embed",
     "evaluate": "dnabert.training.evaluate",
     "finetune": "dnabert.training.finetune",
     "load": "dnabert.inference.loaded",
@@ -39,7 +37,6 @@ __all__ = [
     "KmerTokenizer",
     "LoadedModel",
     "Predictions",
-    "embed",
     "evaluate",
     "finetune",
     "load",

@@ -123,6 +123,9 @@ def test_bad_intervals_are_refused(tmp_path: Path) -> None:
     path.write_text("chrom\tstart\tend\tlabel\nchrXIV\t0\t4\t1\nchr14\t0\t4\t1\n")
     with pytest.raises(InputError, match=r"t.tsv line 3: g.fa: there is no contig 'chr14'; this genome has chrXIV"):
         tables.read(path, genome=fasta)
+    path.write_text("chrom\tstart\tend\tlabel\nchrXIV\t0\t4\t1\nchrXIV\t\t4\t1\n")
+    with pytest.raises(InputError, match=r"t.tsv line 3: 'start' is empty"):
+        tables.read(path, genome=fasta)
     path.write_text("chrom\tstart\tend\tlabel\nchrXIV\t0\t4\t1\nchrXIV\t6\t9\t1\n")
     with pytest.raises(InputError, match=r"t.tsv line 3: chrXIV:6-9 does not lie inside its contig, which has 8 bases"):
         tables.read(path, genome=fasta)

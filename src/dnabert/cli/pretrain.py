@@ -17,7 +17,10 @@ def pretrain(
         str, typer.Option("--preset", help="mini (4 layers x 256), small (6 x 512) or base (12 x 768, the paper's).")
     ] = "mini",
     mask: Annotated[
-        str, typer.Option("--mask", help="dnabert (hide single bases, the paper's) or span (hide 1 to 10 in a row).")
+        str,
+        typer.Option(
+            "--mask", help="dnabert (hide single bases), span (1 to 10 in a row) or original (the original's code)."
+        ),
     ] = "dnabert",
     weights: Annotated[
         str | None,

@@ -342,6 +342,10 @@ def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: 
         raise InputError(f"{path}: the rows are intervals; name the FASTA file they refer to with --genome")
     columns = content.drop_columns([label] if label else [])
     table = Table(path, pa.array([], pa.large_string()), labels, columns, places)
+    for name in interval[1:]:
+        missing = pc.index(pc.is_null(content[name]), True).as_py()
+        if missing >= 0:
+            raise InputError(f"{table.where(missing)}: '{name}' is empty; fill it or delete the row")
     chrom, start, end = (content[name] for name in interval if name)
     strand = _find(names, ("strand",))
     minus = np.zeros(len(chrom), dtype=bool) if strand is None else pc.equal(content[strand], "-").to_numpy()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+from transformers import TrainingArguments
 
 from dnabert.errors import InputError
 from dnabert.files import replacing_files
@@ -127,15 +128,14 @@ def finetune(
     """
     parts = read_splits(data, genome, labels, split, seed)
     classes = splits.classes_of(parts.train)
-    truth_train, truth_dev = (splits.class_codes(part, classes) for part in parts[:2])
-    truth_test = None if parts.test is None else splits.class_codes(parts.test, classes)
     loaded = checkpoint.load(
         model, labels=classes, seed=seed, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0
     )
     if from_scratch:
         loaded = loaded._replace(model=presets.new_model(loaded.model.config, "classification", loaded.k, seed))
     for part in parts:
-        if part is not None:
+        if part is not None:  # each raises for what training would stumble over
+            splits.class_codes(part, classes)
             tables.check_lengths(part, loaded.k, loaded.stride, loaded.longest)
     steps_an_epoch = math.ceil(parts.train.rows / batch_size)
     settings: dict[str, Any] = {
@@ -152,37 +152,24 @@ def finetune(
     where = choose_device(device)
     engine = Engine(loaded, where, choose_precision(precision, where))
     folder = start_run(out, settings, resume, overwrite)
-
-    def dev_metrics(_: torch.nn.Module) -> Metrics:
-        probabilities = softmax(run(engine, parts.dev, logits_of))
-        return {"mcc": metrics.mcc(probabilities, truth_dev), "accuracy": _accuracy(probabilities, truth_dev)}
-
-    stop = StopOnInterrupt()
-    trainer = PackedTrainer(
-        model=loaded.model,
-        args=training_arguments(
-            folder,
-            where,
-            engine.precision,
-            num_train_epochs=settings["epochs"],
-            per_device_train_batch_size=batch_size,
-            learning_rate=settings["learning_rate"],
-            warmup_steps=math.ceil(WARMUP * steps_an_epoch * settings["epochs"]),
-            seed=seed,
-            logging_steps=log_every,
-            save_strategy="epoch",
-            eval_strategy="epoch",
-            load_best_model_at_end=True,
-            metric_for_best_model="mcc",
-            greater_is_better=True,
-        ),
-        train_dataset=_Rows(parts.train.rows),
-        eval_dataset=_Rows(parts.dev.rows),
-        data_collator=_Packer(parts.train, truth_train, loaded.k, loaded.stride),
-        evaluation=dev_metrics,
-        in_order=False,
-        callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
+    arguments = training_arguments(
+        folder,
+        where,
+        engine.precision,
+        num_train_epochs=settings["epochs"],
+        per_device_train_batch_size=batch_size,
+        learning_rate=settings["learning_rate"],
+        warmup_steps=math.ceil(WARMUP * steps_an_epoch * settings["epochs"]),
+        seed=seed,
+        logging_steps=log_every,
+        save_strategy="epoch",
+        eval_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="mcc",
+        greater_is_better=True,
     )
+    stop = StopOnInterrupt()
+    trainer = _trainer(engine, arguments, parts, classes, stop)
     say(
         f"Fine-tuning {'from scratch' if from_scratch else model} on {parts.train.rows:,} rows of {len(classes)} "
         f"classes ({', '.join(classes[:6])}{', …' if len(classes) > 6 else ''}), {settings['epochs']} epochs, "
@@ -190,14 +177,10 @@ def finetune(
     )
     if not train_to_end(trainer, folder, stop, resume):
         return Finetuned(folder, classes, None, None, finished=False)
-    loaded.model.eval()
-    dev = metrics.evaluate(softmax(run(engine, parts.dev, logits_of)), truth_dev, classes)
-    test = None
-    if parts.test is not None and truth_test is not None:
-        test = metrics.evaluate(softmax(run(engine, parts.test, logits_of)), truth_test, classes)
+    dev = _evaluate(engine, parts.dev, classes)
+    test = None if parts.test is None else _evaluate(engine, parts.test, classes)
     record = {
         "data": [_fingerprint(Path(path)) for path in settings["data"]],
-        "seed": seed,
         "settings": settings,
         "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, parts, strict=True)},
     }
@@ -205,6 +188,33 @@ def finetune(
     write_evaluations(folder, {"dev": dev, "test": test})
     finish_run(trainer, folder)
     return Finetuned(folder, classes, dev, test, finished=True)
+
+
+def _trainer(
+    engine: Engine, arguments: TrainingArguments, parts: Splits, classes: Sequence[str], stop: StopOnInterrupt
+) -> PackedTrainer:
+    loaded = engine.checkpoint
+    truth = splits.class_codes(parts.dev, classes)
+
+    def dev_metrics(_: torch.nn.Module) -> Metrics:
+        probabilities = softmax(run(engine, parts.dev, logits_of))
+        accuracy = float((probabilities.argmax(axis=1) == truth).mean())
+        return {"mcc": metrics.mcc(probabilities, truth), "accuracy": accuracy}
+
+    return PackedTrainer(
+        model=loaded.model,
+        args=arguments,
+        train_dataset=_Rows(parts.train.rows),
+        eval_dataset=_Rows(parts.dev.rows),  # only named: the evaluation function holds it
+        data_collator=_Packer(parts.train, splits.class_codes(parts.train, classes), loaded.k, loaded.stride),
+        evaluation=dev_metrics,
+        in_order=False,
+        callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
+    )
+
+
+def _evaluate(engine: Engine, part: Table, classes: tuple[str, ...]) -> Evaluation:
+    return metrics.evaluate(softmax(run(engine, part, logits_of)), splits.class_codes(part, classes), classes)
 
 
 def read_splits(
@@ -265,10 +275,6 @@ class _Packer:
         order = order[np.argsort(-self.lengths[order], kind="stable")]
         batch = pack_rows(self.table, order, self.k, self.stride)
         return batch._asdict() | {"labels": torch.from_numpy(self.truth[order])}
-
-
-def _accuracy(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    return float((probabilities.argmax(axis=1) == truth).mean())
 
 
 def _dev_words(entry: Metrics) -> str:

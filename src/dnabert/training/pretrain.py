@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+from transformers import TrainingArguments
 
 from dnabert.errors import InputError
 from dnabert.inference.engine import choose_device, choose_precision
@@ -171,68 +172,38 @@ def pretrain(
     train, held = split_regions(opened, holdout, k)
     bounds = region_bounds(opened, train, weights)
     corpus = Corpus(opened, train, bounds, k, policy, seed, batch_tokens, max_length, steps * accumulate)
-    windows = [
-        ids
-        for g, genome in enumerate(opened)
-        for ids in tile(genome, [region for region in held if region.genome == g], k, max_length)
-    ]
-    if held and not windows:
-        raise InputError(
-            f"--holdout {' '.join(holdout)}: too short for one window of {max_length} k-mers; hold out more"
-        )
+    windows = _held_out_windows(opened, held, k, max_length)
     where = choose_device(device)
     dtype = choose_precision(precision, where)
     folder = start_run(out, settings, resume, overwrite)
     model = presets.new_model(presets.configuration(size, k), "masked-lm", k, seed)
-    quick = _evaluation_batches(windows, QUICK_WINDOWS, policy, k, seed, batch_tokens)
-
-    def evaluation(module: torch.nn.Module) -> Metrics:
-        return hidden.evaluate(module, quick, k, where, dtype)
-
-    tally = _Tally(k)
-    stop = StopOnInterrupt()
-    trainer = PackedTrainer(
-        model=model,
-        args=training_arguments(
-            folder,
-            where,
-            dtype,
-            max_steps=steps,
-            per_device_train_batch_size=1,  # an item of the corpus is a batch
-            gradient_accumulation_steps=accumulate,
-            learning_rate=settings["learning_rate"],
-            warmup_steps=math.ceil(recipe.warmup * steps),
-            seed=seed,
-            dataloader_num_workers=workers,
-            logging_steps=log_every,
-            save_steps=save_every,
-            eval_strategy="steps" if windows else "no",
-            eval_steps=save_every,
-        ),
-        train_dataset=_Items(corpus),
-        eval_dataset=quick or None,  # only named: the evaluation function holds it
-        data_collator=_only,
-        evaluation=evaluation,
-        in_order=True,
-        tally=tally.add,
-        tallied=tally.take,
-        token_rate=TOKEN_RATE,
-        callbacks=[Reporter(_training_words, _evaluation_words), stop],
+    arguments = training_arguments(
+        folder,
+        where,
+        dtype,
+        max_steps=steps,
+        per_device_train_batch_size=1,  # an item of the corpus is a batch
+        gradient_accumulation_steps=accumulate,
+        learning_rate=settings["learning_rate"],
+        warmup_steps=math.ceil(recipe.warmup * steps),
+        seed=seed,
+        dataloader_num_workers=workers,
+        logging_steps=log_every,
+        save_steps=save_every,
+        eval_strategy="steps" if windows else "no",
+        eval_steps=save_every,
     )
+    stop = StopOnInterrupt()
+    quick = _evaluation_batches(windows, QUICK_WINDOWS, corpus)
+    trainer = _trainer(model, arguments, corpus, quick, stop, where, dtype)
     _announce(settings, model, train, held, where, dtype)
     if not train_to_end(trainer, folder, stop, resume):
         return Pretrained(folder, trainer.state.global_step, {}, finished=False)
     if not trainer.is_world_process_zero():
         return Pretrained(folder, steps, {}, finished=True)
-    model.eval()
-    full = _evaluation_batches(windows, FULL_WINDOWS, policy, k, seed, batch_tokens)
-    metrics = hidden.evaluate(model, full, k, where, dtype) if full else {}
-    record = {
-        "data": [_fingerprint(genome) for genome in opened],
-        "seed": seed,
-        "settings": settings,
-        "metrics": metrics,
-    }
+    full = _evaluation_batches(windows, FULL_WINDOWS, corpus)
+    metrics = hidden.evaluate(model.eval(), full, k, where, dtype) if full else {}
+    record = {"data": [_fingerprint(genome) for genome in opened], "settings": settings, "metrics": metrics}
     checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
     finish_run(trainer, folder)
     return Pretrained(folder, steps, metrics, finished=True)
@@ -250,13 +221,52 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
         )
 
 
-def _evaluation_batches(
-    windows: Sequence[np.ndarray], most: int, policy: masking.MaskPolicy, k: int, seed: int, batch_tokens: int
-) -> list[MaskedBatch]:
+def _held_out_windows(genomes: Sequence[Genome], held: Sequence[Region], k: int, max_length: int) -> list[np.ndarray]:
+    windows = [
+        ids
+        for g, genome in enumerate(genomes)
+        for ids in tile(genome, [region for region in held if region.genome == g], k, max_length)
+    ]
+    if held and not windows:
+        raise InputError(
+            f"--holdout: no held-out stretch has room for a window of {max_length} k-mers that is mostly known bases; "
+            "hold out more, or set --holdout 0 to train without evaluation"
+        )
+    return windows
+
+
+def _evaluation_batches(windows: Sequence[np.ndarray], most: int, corpus: Corpus) -> list[MaskedBatch]:
+    """Choose windows evenly and mask them as the corpus does."""
     if not windows:
         return []
     chosen = np.linspace(0, len(windows) - 1, min(most, len(windows))).round().astype(int)
-    return evaluation_batches(HeldOut(tuple(windows[i] for i in chosen), k, policy, seed, batch_tokens))
+    held_out = HeldOut(tuple(windows[i] for i in chosen), corpus.k, corpus.policy, corpus.seed, corpus.batch_tokens)
+    return evaluation_batches(held_out)
+
+
+def _trainer(
+    model: torch.nn.Module,
+    arguments: TrainingArguments,
+    corpus: Corpus,
+    quick: list[MaskedBatch],
+    stop: StopOnInterrupt,
+    device: torch.device,
+    precision: torch.dtype,
+) -> PackedTrainer:
+    tally = _Tally(corpus.k)
+    return PackedTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=_Items(corpus),
+        eval_dataset=quick or None,  # only named: the evaluation function holds it
+        data_collator=_only,
+        evaluation=lambda module: hidden.evaluate(module, quick, corpus.k, device, precision),
+        in_order=True,
+        tally=tally.add,
+        tallied=tally.take,
+        token_rate=TOKEN_RATE,
+        callbacks=[Reporter(_training_words, _evaluation_words), stop],
+    )
 
 
 class _Items(Dataset[dict[str, Any]]):
