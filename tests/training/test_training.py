@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
 
 import dnabert
 from dnabert.errors import InputError
-from dnabert.model import presets
+from dnabert.model import checkpoint, presets
 from dnabert.training import corpus as corpus_module
 from dnabert.training import pretrain as pretraining
 from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
@@ -168,8 +169,8 @@ def write_task(folder: Path, rng: np.random.Generator, classes: tuple[str, ...] 
         lines = ["id\tsequence\tlabel"]
         for i in range(rows):
             favourite = i % len(classes)
-            weights = np.full(4, 0.2)
-            weights[favourite] = 0.4
+            weights = np.full(4, 0.15)
+            weights[favourite] = 0.55
             sequence = "".join(
                 np.array(list("ATCG"))[rng.choice(4, int(rng.integers(30, 60)), p=weights / weights.sum())]
             )
@@ -265,12 +266,12 @@ def test_sequences_over_the_limit_are_refused_with_their_row(tmp_path: Path, rng
 
 def test_a_collapsed_model_is_called_out(tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_task(tmp_path / "data", rng)
-    model = tiny_model(tmp_path / "pretrained", k=3)
-    done = run_command(
-        "finetune", data, "--model", model, "--out", tmp_path / "out", "--epochs", 1, "--learning-rate", 1e-9
-    )
-    collapsed = json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]["one_class"]
-    assert collapsed is not None
-    assert f"WARNING: all 40 predictions are '{collapsed}'" in done.stderr
-    predicted = run_command("predict", tmp_path / "out", data / "test.tsv", "--out", tmp_path / "p.parquet")
-    assert "WARNING: all 40 predictions" in predicted.stderr
+    loaded = checkpoint.load(tiny_model(tmp_path / "one", "classification", k=3, labels=("no", "yes")))
+    with torch.no_grad():
+        loaded.model.classifier.bias[1] += 100
+    checkpoint.save(loaded, tmp_path / "collapsed", {})
+    evaluated = run_command("evaluate", tmp_path / "collapsed", data, "--out", tmp_path / "metrics.json")
+    assert "WARNING: all 40 predictions are 'yes'" in evaluated.stderr
+    assert json.loads((tmp_path / "metrics.json").read_text())["one_class"] == "yes"
+    predicted = run_command("predict", tmp_path / "collapsed", data / "test.tsv", "--out", tmp_path / "p.parquet")
+    assert "WARNING: all 40 predictions are 'yes'" in predicted.stderr

@@ -1,5 +1,6 @@
 """The command: thin faces on the functions, one module each. Heavy libraries are imported when a command runs."""
 
+import os
 import sys
 
 import typer
@@ -34,4 +35,8 @@ def main() -> None:
         app()
     except InputError as error:
         print(f"dnabert: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not sys.exit: a reader's thread may still be winding down, and on a busy machine the destructors of the
+        # libraries then abort the process (exit code 134 instead of 2).
+        os._exit(2)
