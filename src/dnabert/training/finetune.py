@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from transformers import TrainingArguments
 
 from dnabert.errors import InputError
-from dnabert.files import replacing_files
+from dnabert.files import claim_folder, replacing_files
 from dnabert.inference.engine import Engine, choose_device, choose_precision, run
 from dnabert.inference.predict import logits_of, softmax
 from dnabert.model import checkpoint, presets
@@ -126,6 +126,8 @@ def finetune(
     InputError
         If the data, an option, the model or the output folder is not as required.
     """
+    if not overwrite:
+        claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     parts = read_splits(data, genome, labels, split, seed)
     classes = splits.classes_of(parts.train)
     loaded = checkpoint.load(

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from transformers import TrainingArguments
 
 from dnabert.errors import InputError
+from dnabert.files import claim_folder
 from dnabert.inference.engine import choose_device, choose_precision
 from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
@@ -150,6 +151,8 @@ def pretrain(
     InputError
         If an option, a file or the output folder is not as required.
     """
+    if not overwrite:
+        claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     size, policy = presets.preset(preset), masking.policy(mask)
     recipe = RECIPES[preset]
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
