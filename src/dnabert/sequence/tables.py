@@ -30,7 +30,7 @@ FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".ffn", ".fas")
 TEXT_SUFFIXES = (".tsv", ".csv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
-_BLOCK_BYTES = 1 << 22
+_BLOCK_BYTES = 1 << 20
 
 
 class Table(NamedTuple):
@@ -276,7 +276,7 @@ def _read_text(path: Path) -> tuple[pa.Table, int]:
                     strings_can_be_null=False,
                 ),
             )
-            content = batches.read_all()
+            content = _collect(batches, _find(names, SEQUENCE_NAMES), path.stat().st_size)
     except (EOFError, OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
     if ragged:
@@ -286,6 +286,31 @@ def _read_text(path: Path) -> tuple[pa.Table, int]:
             f"({', '.join(names)}), this line has {row.actual_columns}; fill or delete it"
         )
     return content, 2
+
+
+def _collect(batches: pyarrow.csv.CSVStreamingReader, sequence: str | None, size: int) -> pa.Table:
+    """Gather a file's batches; sequences go straight into one buffer, so that they stand in memory once."""
+    if sequence is None:
+        return batches.read_all()
+    letters = np.empty(size, dtype=np.uint8)  # room for the whole file; pages that stay empty cost nothing
+    offsets = [np.zeros(1, dtype=np.int64)]
+    others = []
+    filled = 0
+    for batch in batches:
+        column = batch.column(sequence)
+        bounds = np.frombuffer(column.buffers()[1], dtype=np.int64)[column.offset : column.offset + len(column) + 1]
+        part = np.frombuffer(column.buffers()[2] or b"", dtype=np.uint8)[bounds[0] : bounds[-1]]
+        if filled + len(part) > len(letters):  # a compressed file holds more than its size
+            letters = np.concatenate([letters[:filled], np.empty(filled + len(part), dtype=np.uint8)])
+        letters[filled : filled + len(part)] = part
+        offsets.append(bounds[1:] - bounds[0] + filled)
+        filled += len(part)
+        others.append(batch.drop_columns([sequence]))
+    rest = pa.Table.from_batches(others, pa.schema([field for field in batches.schema if field.name != sequence]))
+    whole = string_array(letters[:filled], np.concatenate(offsets))
+    if not rest.num_columns:
+        return pa.table({sequence: whole})
+    return rest.append_column(sequence, whole)
 
 
 def _interval_types(names: Sequence[str]) -> dict[str, pa.DataType]:
@@ -355,7 +380,8 @@ def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: 
 
 
 def _contiguous(values: pa.ChunkedArray) -> pa.LargeStringArray:
-    whole = values.cast(pa.large_string()).combine_chunks()
+    values = values.cast(pa.large_string())
+    whole = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     return whole.fill_null("") if whole.null_count else whole
 
 
