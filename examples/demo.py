@@ -2,7 +2,7 @@
 
     python examples/demo.py demo
 
-About five minutes on two CPU cores. Every step is a function call that a command does too (`dnabert --help`).
+Under six minutes on two CPU cores. Every step is a function call that a command does too (`dnabert --help`).
 """
 
 import sys
