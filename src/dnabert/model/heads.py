@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 import transformers
 
-from dnabert.model.attention import PACKED_ATTENTION
 from dnabert.model.packing import PackedBatch, model_inputs
 
 
@@ -127,5 +126,3 @@ HEADS: dict[str, type[transformers.BertPreTrainedModel]] = {
 
 ARCHITECTURES = {"masked-lm": "BertForMaskedLM", "classification": "BertForSequenceClassification"}
 """What the configuration calls each task's model: transformers' own name, so that everybody's tools know it."""
-
-LOAD_ARGUMENTS = {"attn_implementation": PACKED_ATTENTION}

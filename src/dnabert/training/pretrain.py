@@ -39,8 +39,8 @@ FULL_WINDOWS = 4000
 """Held-out windows of the evaluation at the end, at most."""
 TOKEN_RATE = 0.1
 """Learning rate of the k-mer embeddings, as a multiple of the others'. Each k-mer is a target once in seven steps, and
-Adam answers such rare gradients with steps so large that its logit jumps by a third of a nat; what a base's context
-tells, a hundredth of a nat, drowns in that."""
+Adam answers such rare gradients with steps so large that its logit jumps by some tenths of a nat (an estimate from
+their size); what a base's context tells, a hundredth of a nat, drowns in that."""
 
 
 class Recipe(NamedTuple):
@@ -56,7 +56,8 @@ RECIPES = {
     # the paper's rate, steps and warm-up (Ji et al. 2021); its step of 2,000 sequences takes --accumulate
     "base": Recipe(120_000, 65_536, 4e-4, 0.083),
     "small": Recipe(60_000, 16_384, 1e-3, 0.05),
-    # fastest of those measured at 20 minutes on 2 cores: benchmarks/results/pretrain-recipes.md
+    # the best of those tried for 6 minutes on a core, at a lower rate because the run is longer:
+    # benchmarks/results/pretrain-recipes.md
     "mini": Recipe(2_600, 4_096, 1.5e-3, 0.05),
 }
 
@@ -118,7 +119,7 @@ def pretrain(
     preset : str
         `base`, `small` or `mini`.
     mask : str
-        Masking policy: `dnabert` or `span`.
+        Masking policy: `dnabert`, `span` or `original`.
     weights : sequence of float, optional
         Relative number of windows from each genome; by default their bases.
     holdout : sequence of str
