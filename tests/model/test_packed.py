@@ -9,7 +9,7 @@ import transformers
 
 from dnabert.model import checkpoint
 from dnabert.model.heads import encode
-from dnabert.model.packing import PackedBatch, batches_of_rows, pack, pack_rows
+from dnabert.model.packing import PackedBatch, pack, pack_rows
 from dnabert.sequence import kmers, tables
 from tests.conftest import random_dna, tiny_model
 
@@ -83,12 +83,3 @@ def test_rows_of_a_table_pack_like_their_kmers(rng: np.random.Generator) -> None
     assert packed.cu_seqlens.tolist() == [0, 5, 15]
     assert packed.position_ids.tolist() == [*range(5), *range(10)]
     assert packed.max_seqlen == 10
-
-
-def test_batches_of_rows_keep_the_budget_and_every_row(rng: np.random.Generator) -> None:
-    lengths = rng.integers(5, 200, 500)
-    batches = list(batches_of_rows(lengths, 1000))
-    assert sorted(np.concatenate(batches).tolist()) == list(range(500))
-    assert all(lengths[rows].sum() <= 1000 for rows in batches)
-    assert all((np.diff(lengths[rows]) <= 0).all() for rows in batches)
-    assert [rows.tolist() for rows in batches_of_rows(np.array([5000, 10]), 1000)] == [[0], [1]]

@@ -168,3 +168,12 @@ def test_written_tables_read_back(tmp_path: Path) -> None:
     assert pyarrow.parquet.read_table(tmp_path / "t.parquet").equals(columns)
     with pytest.raises(InputError, match=r"written as .tsv, .csv or .parquet"):
         tables.write(columns, tmp_path / "t.xlsx")
+
+
+def test_batches_of_rows_keep_the_budget_and_every_row(rng: np.random.Generator) -> None:
+    lengths = rng.integers(5, 200, 500)
+    batches = list(tables.batches_of_rows(lengths, 1000))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(500))
+    assert all(lengths[rows].sum() <= 1000 for rows in batches)
+    assert all((np.diff(lengths[rows]) <= 0).all() for rows in batches)
+    assert [rows.tolist() for rows in tables.batches_of_rows(np.array([5000, 10]), 1000)] == [[0], [1]]

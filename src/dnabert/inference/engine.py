@@ -12,7 +12,7 @@ import torch
 from dnabert.errors import InputError
 from dnabert.model import checkpoint
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.packing import PackedBatch, batches_of_rows, pack_rows
+from dnabert.model.packing import PackedBatch, pack_rows
 from dnabert.progress import track_items
 from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
@@ -145,7 +145,7 @@ def run(
         autocast(engine.device, engine.precision),
         track_items(description, table.rows, "sequences") as advance,
     ):
-        for rows in batches_of_rows(lengths, budget):
+        for rows in tables.batches_of_rows(lengths, budget):
             batch = pack_rows(table, rows, loaded.k, loaded.stride).to(engine.device)
             values = compute(loaded, batch).float().cpu().numpy()
             if results is None:

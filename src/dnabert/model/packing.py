@@ -1,6 +1,6 @@
 """A batch is a flat run of tokens plus boundaries: no padding anywhere."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,30 +121,3 @@ def pack_rows(table: Table, rows: np.ndarray, k: int, stride: int = 1) -> Packed
     PackedBatch
     """
     return packed(*encode_rows(table.letters, table.offsets, rows, k, stride))
-
-
-def batches_of_rows(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Group rows into batches of like length under a budget of tokens, longest first.
-
-    Neighbours of one length share an attention call, and a batch that does not fit into memory fails at once.
-
-    Parameters
-    ----------
-    lengths : np.ndarray, integer, shape (rows,)
-        Tokens of each row.
-    tokens : int
-        Budget of a batch. A longer row is a batch of its own.
-
-    Yields
-    ------
-    np.ndarray, int64
-        Row numbers of a batch.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    first = 0
-    while first < len(order):
-        done = ends[first - 1] if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, done + tokens, side="right")))
-        yield order[first:last]
-        first = last

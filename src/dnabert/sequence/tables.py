@@ -6,7 +6,7 @@ k-mer kernels read in place. A million rows never become a million Python string
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,9 @@ import pyarrow.parquet
 
 from dnabert.errors import InputError
 from dnabert.files import existing_file, replacing
+from dnabert.sequence import delimited
 from dnabert.sequence.alphabet import LETTERS, describe_foreign
+from dnabert.sequence.delimited import find
 from dnabert.sequence.genome import Genome, read_fasta
 from dnabert.sequence.letters import cut_windows, first_foreign, join_kmers, string_array
 
@@ -29,8 +31,6 @@ INTERVAL_NAMES = ("chrom", "start", "end")
 FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".ffn", ".fas")
 TEXT_SUFFIXES = (".tsv", ".csv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-
-_BLOCK_BYTES = 1 << 20
 
 
 class Table(NamedTuple):
@@ -124,7 +124,7 @@ def read(
         return _checked(_with_labels(_read_fasta(found), labels))
     if labels is not None:
         raise InputError(f"{labels}: a file of labels goes with a FASTA file; {found} brings its own columns")
-    content, first, unit = (*_read_parquet(found), "row") if kind == "parquet" else (*_read_text(found), "line")
+    content, first, unit = (_read_parquet(found), 1, "row") if kind == "parquet" else (_read_text(found), 2, "line")
     if content.num_rows == 0:
         raise InputError(f"{found}: the table has a header but no rows")
     return _checked(_from_columns(found, content, unit, first, genome))
@@ -209,7 +209,10 @@ def check_lengths(table: Table, k: int, stride: int, longest: int) -> np.ndarray
         That names the first row that is too short or too long.
     """
     bases = np.diff(table.offsets)
-    kmers = np.maximum((bases - k) // stride + 1, 0)
+    kmers = bases - k
+    kmers //= stride  # in place: a million rows are 8 MB a copy
+    kmers += 1
+    np.maximum(kmers, 0, out=kmers)
     for bad, rule in (
         (kmers < 1, f"at least {k} are needed for one {k}-mer; leave the row out"),
         (
@@ -221,7 +224,35 @@ def check_lengths(table: Table, k: int, stride: int, longest: int) -> np.ndarray
             row = int(bad.argmax())
             more = f" ({int(bad.sum())} rows like this)" if bad.sum() > 1 else ""
             raise InputError(f"{table.where(row)}: the sequence has {bases[row]} bases, {rule}{more}")
-    return kmers + 2
+    kmers += 2
+    return kmers
+
+
+def batches_of_rows(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """Group rows into batches of like length under a budget of tokens, longest first.
+
+    Neighbours of one length share an attention call, and a batch that does not fit into memory fails at once.
+
+    Parameters
+    ----------
+    lengths : np.ndarray, integer, shape (rows,)
+        Tokens of each row.
+    tokens : int
+        Budget of a batch. A longer row is a batch of its own.
+
+    Yields
+    ------
+    np.ndarray, int64
+        Row numbers of a batch.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    ends = np.cumsum(lengths[order])
+    first = 0
+    while first < len(order):
+        done = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, done + tokens, side="right")))
+        yield order[first:last]
+        first = last
 
 
 def select(table: Table, rows: np.ndarray) -> Table:
@@ -253,102 +284,25 @@ def _kind(path: Path) -> str:
 # --- text and Parquet -------------------------------------------------------------------------------------------------
 
 
-def _read_text(path: Path) -> tuple[pa.Table, int]:
+def _read_text(path: Path) -> pa.Table:
+    return delimited.read(path, whole=SEQUENCE_NAMES, integers=INTERVAL_NAMES[1:])
+
+
+def _read_parquet(path: Path) -> pa.Table:
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            head = stream.read(1 << 16).decode("utf-8-sig", "replace").splitlines()
-        delimiter, names = _dialect(path, head)
-        ragged: list[pyarrow.csv.InvalidRow] = []
-
-        def keep(row: pyarrow.csv.InvalidRow) -> str:
-            ragged.append(row)
-            return "skip"
-
-        with pa.input_stream(str(path), compression="detect") as stream:
-            batches = pyarrow.csv.open_csv(
-                stream,
-                read_options=pyarrow.csv.ReadOptions(
-                    column_names=names, skip_rows=1, use_threads=False, block_size=_BLOCK_BYTES
-                ),
-                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=keep),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.large_string()) | _interval_types(names),
-                    strings_can_be_null=False,
-                ),
-            )
-            content = _collect(batches, _find(names, SEQUENCE_NAMES), path.stat().st_size)
-    except (EOFError, OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
-    if ragged:
-        row = ragged[0]
-        raise InputError(
-            f"{path} line {row.number}: {row.expected_columns} columns are required "
-            f"({', '.join(names)}), this line has {row.actual_columns}; fill or delete it"
-        )
-    return content, 2
-
-
-def _collect(batches: pyarrow.csv.CSVStreamingReader, sequence: str | None, size: int) -> pa.Table:
-    """Gather a file's batches; sequences go straight into one buffer, so that they stand in memory once."""
-    if sequence is None:
-        return batches.read_all()
-    letters = np.empty(size, dtype=np.uint8)  # room for the whole file; pages that stay empty cost nothing
-    offsets = [np.zeros(1, dtype=np.int64)]
-    others = []
-    filled = 0
-    for batch in batches:
-        column = batch.column(sequence)
-        bounds = np.frombuffer(column.buffers()[1], dtype=np.int64)[column.offset : column.offset + len(column) + 1]
-        part = np.frombuffer(column.buffers()[2] or b"", dtype=np.uint8)[bounds[0] : bounds[-1]]
-        if filled + len(part) > len(letters):  # a compressed file holds more than its size
-            letters = np.concatenate([letters[:filled], np.empty(filled + len(part), dtype=np.uint8)])
-        letters[filled : filled + len(part)] = part
-        offsets.append(bounds[1:] - bounds[0] + filled)
-        filled += len(part)
-        others.append(batch.drop_columns([sequence]))
-    rest = pa.Table.from_batches(others, pa.schema([field for field in batches.schema if field.name != sequence]))
-    whole = string_array(letters[:filled], np.concatenate(offsets))
-    if not rest.num_columns:
-        return pa.table({sequence: whole})
-    return rest.append_column(sequence, whole)
-
-
-def _interval_types(names: Sequence[str]) -> dict[str, pa.DataType]:
-    return {name: pa.int64() for name in names if name.lower() in INTERVAL_NAMES[1:]}
-
-
-def _dialect(path: Path, head: Sequence[str]) -> tuple[str, list[str]]:
-    """Find the delimiter and the column names of a text table."""
-    header = head[0] if head else ""
-    first_row = head[1] if len(head) > 1 else ""
-    delimiter = next((d for d in ("\t", ",") if d in header), None) or ("\t" if "\t" in first_row else ",")
-    names = [name.strip().strip('"') for name in header.lstrip("#").split(delimiter)]
-    if len(names) == 1 and len(header.split()) == first_row.count(delimiter) + 1:
-        names = header.split()  # some of the original's files separate the names by spaces and the columns by tabs
-    if len(set(names)) < len(names):
-        raise InputError(f"{path} line 1: a column name stands twice ({', '.join(names)}); rename one")
-    return delimiter, names
-
-
-def _read_parquet(path: Path) -> tuple[pa.Table, int]:
-    try:
-        return pyarrow.parquet.read_table(path), 1
+        return pyarrow.parquet.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
-
-
-def _find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
-    return next((name for want in wanted for name in names if name.lower() == want), None)
 
 
 def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: str | os.PathLike[str] | None) -> Table:
     names = content.column_names
     places = ((path, unit, first, content.num_rows),)
-    label = _find(names, LABEL_NAMES)
+    label = find(names, LABEL_NAMES)
     labels = None if label is None else content[label].cast(pa.large_string()).combine_chunks()
     if labels is not None and labels.null_count:
         labels = labels.fill_null("")
-    sequence = _find(names, SEQUENCE_NAMES)
+    sequence = find(names, SEQUENCE_NAMES)
     if sequence is not None:
         values = content[sequence]
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
@@ -357,7 +311,7 @@ def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: 
         if " " in sequences[0].as_py():
             sequences = _join_kmers(Table(path, sequences, None, content, places))
         return Table(path, sequences, labels, content.drop_columns([n for n in (sequence, label) if n]), places)
-    interval = [_find(names, (name,)) for name in INTERVAL_NAMES]
+    interval = [find(names, (name,)) for name in INTERVAL_NAMES]
     if None in interval:
         raise InputError(
             f"{path}: a column 'sequence', or the columns 'chrom', 'start', 'end' are required; "
@@ -372,7 +326,7 @@ def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: 
         if missing >= 0:
             raise InputError(f"{table.where(missing)}: '{name}' is empty; fill it or delete the row")
     chrom, start, end = (content[name] for name in interval if name)
-    strand = _find(names, ("strand",))
+    strand = find(names, ("strand",))
     minus = np.zeros(len(chrom), dtype=bool) if strand is None else pc.equal(content[strand], "-").to_numpy()
     return table._replace(
         sequences=_windows(table, Genome.open(genome), chrom, start.to_numpy(), end.to_numpy(), minus)
@@ -443,8 +397,8 @@ def _with_labels(table: Table, labels: str | os.PathLike[str] | None) -> Table:
     if labels is None:
         return table
     path = existing_file(labels, "file of labels")
-    content, _ = _read_text(path)
-    name, label = _find(content.column_names, ("name", "id")), _find(content.column_names, LABEL_NAMES)
+    content = _read_text(path)
+    name, label = find(content.column_names, ("name", "id")), find(content.column_names, LABEL_NAMES)
     if name is None or label is None:
         raise InputError(
             f"{path}: the columns 'name' and 'label' are required; this file has {', '.join(content.column_names)}"

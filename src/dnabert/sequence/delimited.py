@@ -1,0 +1,113 @@
+"""Columns of delimited text, plain or compressed, read in a stream by Arrow."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from dnabert.errors import InputError
+from dnabert.sequence.letters import string_array
+
+_BLOCK_BYTES = 1 << 20
+_BLOCKS_HELD = 16
+"""Blocks after which the allocator gives back what it keeps of those read: without this, half of the file again."""
+
+
+def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ()) -> pa.Table:
+    """Read a table with a header.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Columns separated by tabs or commas; gzip is recognised by the suffix.
+    whole : sequence of str
+        Column names (any case); the first that the file has becomes one contiguous array, in memory once.
+    integers : sequence of str
+        Names of columns (any case) that hold integers. All others are text.
+
+    Returns
+    -------
+    pa.Table
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a column name stands twice, or a row is ragged.
+    """
+    ragged: list[pyarrow.csv.InvalidRow] = []
+
+    def keep(row: pyarrow.csv.InvalidRow) -> str:
+        ragged.append(row)
+        return "skip"
+
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            head = stream.read(1 << 16).decode("utf-8-sig", "replace").splitlines()
+        delimiter, names = _dialect(path, head)
+        types = {name: pa.int64() if name.lower() in integers else pa.large_string() for name in names}
+        with pa.input_stream(str(path), compression="detect") as stream:
+            batches = pyarrow.csv.open_csv(
+                stream,
+                read_options=pyarrow.csv.ReadOptions(
+                    column_names=names, skip_rows=1, use_threads=False, block_size=_BLOCK_BYTES
+                ),
+                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=keep),
+                convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
+            )
+            content = _collect(batches, find(names, whole), path.stat().st_size)
+    except (EOFError, OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
+    if ragged:
+        row = ragged[0]
+        raise InputError(
+            f"{path} line {row.number}: {row.expected_columns} columns are required "
+            f"({', '.join(names)}), this line has {row.actual_columns}; fill or delete it"
+        )
+    return content
+
+
+def find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Find the column that is called one of the names wanted, whatever its case; the earlier of them wins."""
+    return next((name for want in wanted for name in names if name.lower() == want), None)
+
+
+def _collect(batches: pyarrow.csv.CSVStreamingReader, whole: str | None, size: int) -> pa.Table:
+    """Gather a file's batches; one column goes straight into one buffer, so that it stands in memory once."""
+    if whole is None:
+        return batches.read_all()
+    letters = np.empty(size, dtype=np.uint8)  # room for the whole file; pages that stay empty cost nothing
+    offsets = [np.zeros(1, dtype=np.int64)]
+    others = []
+    filled = 0
+    for count, batch in enumerate(batches):
+        column = batch.column(whole)
+        bounds = np.frombuffer(column.buffers()[1], dtype=np.int64)[column.offset : column.offset + len(column) + 1]
+        part = np.frombuffer(column.buffers()[2] or b"", dtype=np.uint8)[bounds[0] : bounds[-1]]
+        if filled + len(part) > len(letters):  # a compressed file holds more than its size
+            letters = np.concatenate([letters[:filled], np.empty(filled + len(part), dtype=np.uint8)])
+        letters[filled : filled + len(part)] = part
+        offsets.append(bounds[1:] - bounds[0] + filled)
+        filled += len(part)
+        others.append(batch.drop_columns([whole]))
+        if count % _BLOCKS_HELD == 0:
+            pa.default_memory_pool().release_unused()
+    rest = pa.Table.from_batches(others, pa.schema([field for field in batches.schema if field.name != whole]))
+    column = string_array(letters[:filled], np.concatenate(offsets))
+    if not rest.num_columns:
+        return pa.table({whole: column})
+    return rest.append_column(whole, column)
+
+
+def _dialect(path: Path, head: Sequence[str]) -> tuple[str, list[str]]:
+    """Find the delimiter and the column names."""
+    header = head[0] if head else ""
+    first_row = head[1] if len(head) > 1 else ""
+    delimiter = next((d for d in ("\t", ",") if d in header), None) or ("\t" if "\t" in first_row else ",")
+    names = [name.strip().strip('"') for name in header.lstrip("#").split(delimiter)]
+    if len(names) == 1 and len(header.split()) == first_row.count(delimiter) + 1:
+        names = header.split()  # some of the original's files separate the names by spaces and the columns by tabs
+    if len(set(names)) < len(names):
+        raise InputError(f"{path} line 1: a column name stands twice ({', '.join(names)}); rename one")
+    return delimiter, names
