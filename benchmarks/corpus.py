@@ -9,8 +9,8 @@ import time
 import torch
 
 from benchmarks.record import median_seconds, record
-from dnabert.inference.engine import autocast, choose_precision
 from dnabert.model import presets
+from dnabert.model.device import choose_precision, computing
 from dnabert.sequence.genome import Genome
 from dnabert.training import masking
 from dnabert.training.corpus import Corpus, training_batch
@@ -34,7 +34,7 @@ def main() -> None:
 
     def steps() -> None:
         for item in batches:
-            with autocast(device, choose_precision("auto", device)):
+            with computing(device, choose_precision("auto", device)):
                 loss = model(*item.batch, rows=item.rows, labels=item.labels).loss
             loss.backward()
             optimizer.step()

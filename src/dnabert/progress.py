@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import rich.console
 import rich.progress
 
+from dnabert import processes
+
 
 def console() -> rich.console.Console:
     """Return a console on stderr: what a command says about its work, never its results."""
@@ -13,8 +15,9 @@ def console() -> rich.console.Console:
 
 
 def say(line: str) -> None:
-    """Print a line on stderr as it is."""
-    console().print(line, markup=False, highlight=False, soft_wrap=True)
+    """Print a line on stderr as it is; of several processes the first speaks for all."""
+    if processes.is_first():
+        console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -48,4 +51,4 @@ def track_items(description: str, total: int, unit: str) -> Iterator[Callable[[i
 
 
 def _wanted() -> bool:
-    return console().is_terminal
+    return processes.is_first() and console().is_terminal

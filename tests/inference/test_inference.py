@@ -1,5 +1,8 @@
 """Predictions and embeddings: against transformers, and whatever the batches are."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +64,43 @@ def test_batch_size_and_order_change_nothing(classifier: Path, sequences: list[s
     np.testing.assert_allclose(vectors, embed_module.embed(started, sequences, "mean"), atol=1e-5)
 
 
+def test_threads_change_nothing(classifier: Path, sequences: list[str]) -> None:
+    model = dnabert.load(classifier, precision="float32")
+    alone = model.predict(sequences).logits
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        together = model.predict(sequences).logits
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_layers_laid_out_for_the_processor_equal_the_models_own(
+    classifier: Path, sequences: list[str], pooling: str
+) -> None:
+    model = dnabert.load(classifier, device="cpu", precision="float32")
+    bert = model.engine.checkpoint.model.bert
+    assert bert.prepared is not None, "torch here has oneDNN"
+    prepared = model.embed(sequences, pooling)
+    bert.prepared = None
+    np.testing.assert_allclose(prepared, model.embed(sequences, pooling), atol=1e-5)
+
+
+def test_models_of_another_form_are_computed_as_they_are(tmp_path: Path, sequences: list[str]) -> None:
+    folder = tiny_model(tmp_path / "relu", "classification", labels=("a", "b"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
+    model = dnabert.load(folder, device="cpu", precision="float32")
+    assert model.engine.checkpoint.model.bert.prepared is None
+    theirs = transformers.BertForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        expected = theirs(**tokenizer(sequences[0], return_tensors="pt")).logits
+    np.testing.assert_allclose(model.predict(sequences[:1]).logits, expected.numpy(), atol=1e-5)
+
+
 def test_bfloat16_stays_close(classifier: Path, sequences: list[str]) -> None:
     full, half = (dnabert.load(classifier, precision=name).predict(sequences) for name in ("float32", "bfloat16"))
     assert np.abs(full.probabilities - half.probabilities).max() < 0.05
@@ -88,3 +128,34 @@ def test_what_cannot_be_predicted_is_refused(classifier: Path, tmp_path: Path) -
     for option, message in (({"device": "tpu9"}, "--device tpu9"), ({"precision": "int1"}, "--precision int1")):
         with pytest.raises(InputError, match=message):
             dnabert.load(classifier, **option)
+
+
+OUT_OF_MEMORY = """
+import resource, sys
+import numpy as np
+import dnabert
+from dnabert.inference import engine, predict
+
+torch_threads = __import__("torch").set_num_threads(1)
+started = engine.start(sys.argv[1], device="cpu", precision="float32")
+sequences = ["ACGT" * 100] * 4000  # 1.6 M tokens
+predict.predict(started, sequences[:2])
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[2]) * 1_000_000,) * 2)
+try:
+    print(predict.predict(started, sequences, 2_000_000).logits.shape)
+except dnabert.InputError as error:
+    print("InputError:", error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory the way Linux does")
+@pytest.mark.parametrize(
+    ("megabytes", "outcome"),
+    [(1800, "(4000, 3)"), (300, "InputError: cpu has no memory for batches of 1,000,000 tokens either")],
+)
+def test_half_a_batch_is_tried_where_memory_is_short(classifier: Path, megabytes: int, outcome: str) -> None:
+    command = [sys.executable, "-c", OUT_OF_MEMORY, str(classifier), str(megabytes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome in done.stdout, done.stderr
+    assert "no memory for batches of 2,000,000 tokens (--batch-tokens); trying half" in done.stderr

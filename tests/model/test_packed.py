@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from dnabert.model import checkpoint
-from dnabert.model.heads import encode
+from dnabert.model.encoder import encode
 from dnabert.model.packing import PackedBatch, pack, pack_rows
 from dnabert.sequence import kmers, tables
 from tests.conftest import random_dna, tiny_model

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import Device, GenomeFile, LabelsFile, Precision
+from dnabert.cli.options import BatchTokens, Device, GenomeFile, LabelsFile, Precision
 
 
 def evaluate(
@@ -18,12 +18,22 @@ def evaluate(
     labels: LabelsFile = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    batch_tokens: BatchTokens = None,
 ) -> None:
     """Compare a model's predictions with known labels."""
     from dnabert.cli.report import print_evaluation
     from dnabert.training import evaluate as evaluation
 
-    result = evaluation.evaluate(model, data, out=out, genome=genome, labels=labels, device=device, precision=precision)
+    result = evaluation.evaluate(
+        model,
+        data,
+        out=out,
+        genome=genome,
+        labels=labels,
+        device=device,
+        precision=precision,
+        batch_tokens=batch_tokens,
+    )
     print_evaluation(str(data[0]), result)
     if out is not None:
         print(f"Metrics: {out}")

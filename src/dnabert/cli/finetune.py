@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dnabert import processes
 from dnabert.cli.options import (
     Device,
     GenomeFile,
@@ -78,6 +79,8 @@ def finetune(
     if not result.finished:
         print("Stopped; go on with the same command and --resume.", file=sys.stderr)
         raise typer.Exit(130)
+    if not processes.is_first():
+        return
     for name, evaluation in (("dev", result.dev), ("test", result.test)):
         if evaluation is not None:
             print_evaluation(name, evaluation)

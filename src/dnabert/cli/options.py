@@ -13,6 +13,9 @@ Device = Annotated[str, typer.Option("--device", help="auto (CUDA if there is on
 Precision = Annotated[
     str, typer.Option("--precision", help="auto (bfloat16 where the processor computes in it), float32 or bfloat16.")
 ]
+BatchTokens = Annotated[
+    int | None, typer.Option("--batch-tokens", help="Tokens computed at a time: fewer take less memory.", min=1)
+]
 GenomeFile = Annotated[
     Path | None, typer.Option("--genome", help="FASTA file that chrom, start and end refer to.", show_default=False)
 ]

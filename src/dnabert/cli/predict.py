@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import Device, GenomeFile, Precision
+from dnabert.cli.options import BatchTokens, Device, GenomeFile, Precision
 
 
 def predict(
@@ -15,11 +15,14 @@ def predict(
     genome: GenomeFile = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    batch_tokens: BatchTokens = None,
 ) -> None:
     """Predict the class of each sequence; the input's columns and order are kept."""
     from dnabert.cli.report import print_counts
     from dnabert.inference import predict as inference
 
-    counts = inference.predict_file(model, data, out, genome=genome, device=device, precision=precision)
+    counts = inference.predict_file(
+        model, data, out, genome=genome, device=device, precision=precision, batch_tokens=batch_tokens
+    )
     print_counts(counts)
     print(f"Predictions: {out}")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dnabert import processes
 from dnabert.cli.options import Device, Out, Overwrite, Precision, Resume, Seed, numbers
 
 
@@ -76,6 +77,8 @@ def pretrain(
     if not result.finished:
         print(f"Stopped at step {result.steps:,}; go on with the same command and --resume.", file=sys.stderr)
         raise typer.Exit(130)
+    if not processes.is_first():
+        return
     print(f"model\t{result.folder}")
     for name, value in result.metrics.items():
         print(f"{name}\t{value:.6g}")

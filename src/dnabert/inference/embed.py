@@ -8,7 +8,7 @@ import torch
 from dnabert.errors import InputError
 from dnabert.inference.engine import Engine, Sequences, as_table, run
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.heads import encode
+from dnabert.model.encoder import encode
 from dnabert.model.packing import PackedBatch
 
 POOLINGS = ("mean", "cls", "max")
@@ -43,10 +43,10 @@ def embed(engine: Engine, sequences: Sequences, pooling: str = "mean", batch_tok
 
 
 def _pooled(checkpoint: Checkpoint, batch: PackedBatch, pooling: str) -> torch.Tensor:
-    hidden = encode(checkpoint.model.bert, batch).float()  # (tokens, hidden size)
-    starts = batch.cu_seqlens[:-1].long()
+    bert = checkpoint.model.bert
     if pooling == "cls":
-        return hidden[starts]
+        return encode(bert, batch, batch.cu_seqlens[:-1].long())
+    hidden = encode(bert, batch).float()  # (tokens, hidden size)
     kmers = batch.cu_seqlens.diff().long() - 2
     sequence = torch.repeat_interleave(kmers + 2)
     last = batch.cu_seqlens[1:].long()[sequence] - 1

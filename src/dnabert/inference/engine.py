@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,14 +9,15 @@ import pyarrow as pa
 import torch
 
 from dnabert.errors import InputError
+from dnabert.inference.prepared import prepare
 from dnabert.model import checkpoint
 from dnabert.model.checkpoint import Checkpoint
+from dnabert.model.device import choose_device, choose_precision, computing, is_out_of_memory
 from dnabert.model.packing import PackedBatch, pack_rows
-from dnabert.progress import track_items
+from dnabert.progress import say, track_items
 from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 """Tokens of a batch where the caller does not say: more bring no speed, only memory."""
 
@@ -58,47 +58,10 @@ def start(path: str | os.PathLike[str] | Checkpoint, device: str = "auto", preci
     """
     loaded = path if isinstance(path, Checkpoint) else checkpoint.load(path)
     where = choose_device(device)
+    dtype = choose_precision(precision, where)
     loaded.model.to(where).eval()
-    return Engine(loaded, where, choose_precision(precision, where))
-
-
-def choose_device(name: str) -> torch.device:
-    """Turn a device's name into the device; `auto` is CUDA if there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {name}: there is no such device here ({reason}); give auto, cpu or cuda") from error
-    return device
-
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Turn a precision's name into a type; `auto` is bfloat16 where the processor computes in it, else float32."""
-    if name == "auto":
-        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
-    try:
-        return PRECISIONS[name]
-    except KeyError:
-        raise InputError(f"--precision {name}: give auto, {' or '.join(PRECISIONS)}") from None
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return False
-
-
-def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
-    """Return the context in which products are computed in `precision`."""
-    context: AbstractContextManager[None] = torch.autocast(
-        device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16
-    )
-    return context
+    loaded.model.bert.prepared = prepare(loaded.model.bert, dtype) if where.type == "cpu" else None
+    return Engine(loaded, where, dtype)
 
 
 def as_table(sequences: Sequences) -> Table:
@@ -126,7 +89,7 @@ def run(
     compute : callable
         Takes the checkpoint and a packed batch, returns a tensor of shape (sequences, ...).
     batch_tokens : int, optional
-        Budget of a batch.
+        Budget of a batch. Where the device has no memory for it, half of it is tried.
     description : str
         Title of the progress bar.
 
@@ -134,15 +97,46 @@ def run(
     -------
     np.ndarray, float32, shape (rows, ...)
         In the order of the table, whatever the batches were.
+
+    Raises
+    ------
+    InputError
+        If a sequence is too short or too long, or the device has no memory for half of the budget either.
     """
     loaded = engine.checkpoint
     loaded.model.eval()
     lengths = tables.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])
+    try:
+        return _run(engine, table, lengths, compute, budget, description)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        say(f"Warning: {engine.device} has no memory for batches of {budget:,} tokens (--batch-tokens); trying half")
+    try:
+        return _run(engine, table, lengths, compute, budget // 2, description)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; "
+            f"give --batch-tokens {budget // 8} or less, or another --device"
+        ) from error
+
+
+def _run(
+    engine: Engine,
+    table: Table,
+    lengths: np.ndarray,
+    compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
+    budget: int,
+    description: str,
+) -> np.ndarray:
+    loaded = engine.checkpoint
     results: np.ndarray | None = None
     with (
         torch.inference_mode(),
-        autocast(engine.device, engine.precision),
+        computing(engine.device, engine.precision),
         track_items(description, table.rows, "sequences") as advance,
     ):
         for rows in tables.batches_of_rows(lengths, budget):

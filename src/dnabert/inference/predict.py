@@ -11,7 +11,9 @@ from dnabert.errors import InputError
 from dnabert.inference import engine
 from dnabert.inference.engine import Engine, Sequences, as_table, run
 from dnabert.model.checkpoint import Checkpoint
+from dnabert.model.device import describe
 from dnabert.model.packing import PackedBatch
+from dnabert.progress import say
 from dnabert.sequence import tables
 
 
@@ -81,6 +83,7 @@ def predict_file(
     genome: str | os.PathLike[str] | None = None,
     device: str = "auto",
     precision: str = "auto",
+    batch_tokens: int | None = None,
 ) -> dict[str, int]:
     """Predict the class of each sequence in a file and write a table.
 
@@ -97,6 +100,8 @@ def predict_file(
         FASTA file that intervals refer to.
     device, precision : str
         As in `dnabert.load`.
+    batch_tokens : int, optional
+        Tokens computed at a time.
 
     Returns
     -------
@@ -111,7 +116,8 @@ def predict_file(
     tables.check_output(out)
     started = engine.start(model, device, precision)
     table = tables.read(data, genome=genome)
-    result = predict(started, table)
+    say(f"Predicting {table.rows:,} sequences on {describe(started.device, started.precision)}")
+    result = predict(started, table, batch_tokens)
     choice = result.probabilities.argmax(axis=1)
     columns = table.columns
     if not columns.num_columns:

@@ -4,13 +4,20 @@ A model that is loaded with `attn_implementation="dnabert_packed"` passes the bo
 `forward` on to this function. Nothing else in transformers' BERT changes.
 """
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
 PACKED_ATTENTION = "dnabert_packed"
+CACHE_BYTES = 4_000_000
+"""Weights of attention computed at a time on a CPU: what stays in its cache between the two products."""
+
+Run = tuple[int, int]
+"""Neighbouring sequences of one length: how many, and the tokens of each."""
 
 
 def packed_attention(
@@ -49,20 +56,36 @@ def packed_attention(
     tuple of torch.Tensor, shape (1, tokens, heads, head size), and None
         The second entry stands for the attention weights, which are never formed.
     """
-    query, key, value = query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1)
     # (tokens, heads, head size)
+    query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
+    out = attend(query, key, value, cu_seqlens, max_seqlen, scaling, dropout)
+    return out[None], None  # (1, tokens, heads, head size)
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    cu_seqlens: torch.Tensor,
+    max_seqlen: int,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+) -> torch.Tensor:
+    """Attend within each sequence, on tensors of shape (tokens, heads, head size); the rest as `packed_attention`."""
     if query.is_cuda and dropout == 0 and query.dtype in (torch.bfloat16, torch.float16):
         from torch.nn.attention.varlen import varlen_attn
 
         boundaries = (cu_seqlens, cu_seqlens, max_seqlen, max_seqlen)
-        out = cast(torch.Tensor, varlen_attn(query, key, value, *boundaries, scale=scaling))
-        return out[None], None
+        return cast(torch.Tensor, varlen_attn(query, key, value, *boundaries, scale=scaling))
     runs = _equal_length_runs(cu_seqlens)
+    if not query.is_cuda and dropout == 0 and query.dtype == torch.bfloat16:
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        out = _ProductAttention.apply(query, key, value, runs, scale)
+        return cast(torch.Tensor, out)
     sizes = [count * length for count, length in runs]
     # one split (its gradient is one concatenation) instead of many slices (each gradient a full tensor of zeros)
     parts = zip(runs, *(torch.split(part, sizes) for part in (query, key, value)), strict=True)
-    out = torch.cat([_dense_attention(count, length, q, k, v, scaling, dropout) for (count, length), q, k, v in parts])
-    return out[None], None  # (1, tokens, heads, head size)
+    return torch.cat([_dense_attention(count, length, q, k, v, scaling, dropout) for (count, length), q, k, v in parts])
 
 
 def _dense_attention(
@@ -81,8 +104,72 @@ def _dense_attention(
     return out.transpose(1, 2).reshape(count * length, heads, size)
 
 
-def _equal_length_runs(cu_seqlens: torch.Tensor) -> list[tuple[int, int]]:
-    """List (sequences, tokens of each) for the runs of neighbouring sequences of one length."""
+class _ProductAttention(torch.autograd.Function):
+    """Attention in bfloat16 on a CPU, as the two matrix products that it is.
+
+    torch's own kernel (scaled_dot_product_attention) reaches a sixth of what the processor's bfloat16 products do and
+    is slower still backwards; here a few sequences at a time go through oneDNN's products while their weights lie in
+    the cache. The weights are kept for the way back: 2 x heads x length bytes a token and layer.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, runs: list[Run], scale: float
+    ) -> torch.Tensor:
+        out = torch.empty_like(query)  # (tokens, heads, head size), as query, key and value
+        kept = []
+        with torch.autocast("cpu", enabled=False):
+            for part in _cache_parts(runs, query.shape[1]):
+                q, k, v = (_by_head(tensor, part) for tensor in (query, key, value))  # (count * heads, length, size)
+                weights = torch.softmax(torch.bmm(q * scale, k.transpose(1, 2)), dim=-1)
+                _write(out, part, torch.bmm(weights, v))
+                if any(ctx.needs_input_grad):
+                    kept.append(weights)
+        ctx.save_for_backward(query, key, value, *kept)
+        ctx.runs, ctx.scale = runs, scale
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query, key, value, *kept = ctx.saved_tensors
+        grads = tuple(torch.empty_like(tensor) for tensor in (query, key, value))
+        for part, weights in zip(_cache_parts(ctx.runs, query.shape[1]), kept, strict=True):
+            q, k, v, g = (_by_head(tensor, part) for tensor in (query, key, value, gradient))
+            scores = torch.ops.aten._softmax_backward_data(torch.bmm(g, v.transpose(1, 2)), weights, -1, weights.dtype)
+            _write(grads[0], part, torch.bmm(scores, k).mul_(ctx.scale))
+            _write(grads[1], part, torch.bmm(scores.transpose(1, 2), q).mul_(ctx.scale))
+            _write(grads[2], part, torch.bmm(weights.transpose(1, 2), g))
+        return *grads, None, None
+
+
+def _cache_parts(runs: list[Run], heads: int) -> Iterator[tuple[int, int, int]]:
+    """Cut runs into parts whose attention weights fit into the cache: (first token, sequences, tokens of each)."""
+    first = 0
+    for count, length in runs:
+        most = max(1, CACHE_BYTES // (2 * heads * length * length))
+        for done in range(0, count, most):
+            part = min(most, count - done)
+            yield first, part, length
+            first += part * length
+
+
+def _by_head(tensor: torch.Tensor, part: tuple[int, int, int]) -> torch.Tensor:
+    first, count, length = part
+    heads, size = tensor.shape[1:]
+    tensor = tensor[first : first + count * length].view(count, length, heads, size)
+    return tensor.transpose(1, 2).reshape(count * heads, length, size)
+
+
+def _write(out: torch.Tensor, part: tuple[int, int, int], values: torch.Tensor) -> None:
+    first, count, length = part
+    heads, size = out.shape[1:]
+    # (count * heads, length, size) -> (count, length, heads, size)
+    values = values.view(count, heads, length, size).transpose(1, 2)
+    out[first : first + count * length].view(count, length, heads, size).copy_(values)
+
+
+def _equal_length_runs(cu_seqlens: torch.Tensor) -> list[Run]:
     lengths, counts = torch.unique_consecutive(cu_seqlens.diff(), return_counts=True)
     return list(zip(counts.tolist(), lengths.tolist(), strict=True))
 

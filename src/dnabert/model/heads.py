@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 import transformers
 
-from dnabert.model.packing import PackedBatch, model_inputs
+from dnabert.model.encoder import encode
+from dnabert.model.packing import PackedBatch
 
 
 class MaskedLMOutput(NamedTuple):
@@ -25,26 +26,6 @@ class ClassificationOutput(NamedTuple):
 
     loss: torch.Tensor | None
     logits: torch.Tensor
-
-
-def encode(bert: transformers.BertModel, batch: PackedBatch) -> torch.Tensor:
-    """Run the encoder over a packed batch.
-
-    Parameters
-    ----------
-    bert : transformers.BertModel
-        The encoder, with packed attention.
-    batch : PackedBatch
-
-    Returns
-    -------
-    torch.Tensor, shape (tokens, hidden size)
-        The last layer.
-    """
-    # token types are all 0 (one sequence a row); given, so that BERT does not gather them from its positions
-    types = torch.zeros_like(batch.input_ids)[None]
-    hidden: torch.Tensor = bert(**model_inputs(batch), token_type_ids=types).last_hidden_state[0]
-    return hidden
 
 
 class PackedBertForMaskedLM(transformers.BertForMaskedLM):
@@ -75,11 +56,11 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
         MaskedLMOutput
             The loss is the mean cross entropy over the rows, in nats.
         """
-        hidden = encode(self.bert, PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen))
+        hidden = encode(self.bert, PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen), rows)
         # The head runs in float32 whatever the encoder does: logits near 15 rounded to bfloat16 are off by up to 0.03,
         # which is as much as a base's context says about it.
         with torch.autocast(hidden.device.type, enabled=False):
-            logits = self.cls(hidden[rows].float())  # (rows, vocabulary)
+            logits = self.cls(hidden.float())  # (rows, vocabulary)
         loss = None if labels is None else F.cross_entropy(logits, labels)
         return MaskedLMOutput(loss, logits)
 
@@ -109,8 +90,8 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
         ClassificationOutput
             The loss is the mean cross entropy over the sequences, in nats.
         """
-        hidden = encode(self.bert, PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen))
-        first = hidden[cu_seqlens[:-1].long()]  # (sequences, hidden size): [CLS] of each
+        batch = PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen)
+        first = encode(self.bert, batch, cu_seqlens[:-1].long())  # (sequences, hidden size): [CLS] of each
         # BERT's pooler takes a padded batch's column 0: give it one token a sequence
         pooled = self.bert.pooler(first[:, None])
         logits = self.classifier(self.dropout(pooled))  # (sequences, classes)

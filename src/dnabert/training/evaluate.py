@@ -9,6 +9,8 @@ from dnabert.errors import InputError
 from dnabert.files import replacing
 from dnabert.inference import engine
 from dnabert.inference.predict import predict
+from dnabert.model.device import describe
+from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
 from dnabert.training import metrics, splits
@@ -24,6 +26,7 @@ def evaluate(
     labels: str | os.PathLike[str] | None = None,
     device: str = "auto",
     precision: str = "auto",
+    batch_tokens: int | None = None,
 ) -> Evaluation:
     """Compare a model's predictions with known labels.
 
@@ -39,6 +42,8 @@ def evaluate(
         As in `dnabert.sequence.tables.read`.
     device, precision : str
         As in `dnabert.load`.
+    batch_tokens : int, optional
+        Tokens computed at a time.
 
     Returns
     -------
@@ -55,7 +60,8 @@ def evaluate(
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
     table = _labelled(data, genome, labels)
     truth = splits.class_codes(table, classes)
-    result = metrics.evaluate(predict(started, table).probabilities, truth, classes)
+    say(f"Evaluating on {table.rows:,} sequences, on {describe(started.device, started.precision)}")
+    result = metrics.evaluate(predict(started, table, batch_tokens).probabilities, truth, classes)
     if out is not None:
         with replacing(out) as temporary:
             temporary.write_text(json.dumps(as_json(result), indent=2) + "\n")

@@ -12,11 +12,13 @@ import torch
 from torch.utils.data import Dataset
 from transformers import TrainingArguments
 
+from dnabert import processes
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing_files
-from dnabert.inference.engine import Engine, choose_device, choose_precision, run
+from dnabert.inference.engine import Engine, run
 from dnabert.inference.predict import logits_of, softmax
 from dnabert.model import checkpoint, presets
+from dnabert.model.device import choose_device, choose_precision, describe
 from dnabert.model.packing import pack_rows
 from dnabert.progress import say
 from dnabert.sequence import tables
@@ -126,7 +128,7 @@ def finetune(
     InputError
         If the data, an option, the model or the output folder is not as required.
     """
-    if not overwrite:
+    if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     parts = read_splits(data, genome, labels, split, seed)
     classes = splits.classes_of(parts.train)
@@ -175,10 +177,12 @@ def finetune(
     say(
         f"Fine-tuning {'from scratch' if from_scratch else model} on {parts.train.rows:,} rows of {len(classes)} "
         f"classes ({', '.join(classes[:6])}{', …' if len(classes) > 6 else ''}), {settings['epochs']} epochs, "
-        f"peak rate {settings['learning_rate']:.2g}; {where} in {str(engine.precision).removeprefix('torch.')}"
+        f"peak rate {settings['learning_rate']:.2g}; {describe(where, engine.precision)}"
     )
     if not train_to_end(trainer, folder, stop, resume):
         return Finetuned(folder, classes, None, None, finished=False)
+    if not processes.is_first():
+        return Finetuned(folder, classes, None, None, finished=True)
     dev = _evaluate(engine, parts.dev, classes)
     test = None if parts.test is None else _evaluate(engine, parts.test, classes)
     record = {

@@ -12,19 +12,20 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from dnabert.inference.engine import autocast
+from dnabert.model.device import computing
 from dnabert.sequence.kmers import FIRST_KMER
 from dnabert.training.corpus import MaskedBatch
 from dnabert.training.masking import middle_offset
 
 
 class HiddenBases(NamedTuple):
-    """Sums over hidden bases: number, loss (nats), its square, and how many were guessed right."""
+    """How many hidden bases, and sums over them, float64, shape (3,): loss (nats), its square, guesses that are right.
+
+    The sums stay on the device: reading them would make it wait at every step.
+    """
 
     bases: int
-    loss: float
-    square: float
-    right: int
+    sums: torch.Tensor
 
 
 def base_log_probabilities(logits: torch.Tensor, k: int) -> torch.Tensor:
@@ -66,8 +67,8 @@ def score_hidden(logits: torch.Tensor, labels: torch.Tensor, k: int) -> HiddenBa
     log_probabilities = base_log_probabilities(logits, k)
     bases = ((labels - FIRST_KMER) >> (2 * (k - 1 - middle_offset(k)))) & 3
     losses = -log_probabilities.gather(1, bases[:, None])[:, 0].double()
-    right = (log_probabilities.argmax(dim=1) == bases).sum()
-    return HiddenBases(len(losses), float(losses.sum()), float((losses**2).sum()), int(right))
+    right = (log_probabilities.argmax(dim=1) == bases).double()
+    return HiddenBases(len(losses), torch.stack([losses, losses**2, right]).sum(dim=1))
 
 
 def evaluate(
@@ -93,7 +94,7 @@ def evaluate(
     """
     tokens, token_loss = 0, 0.0
     parts = []
-    with torch.inference_mode(), autocast(device, precision):
+    with torch.inference_mode(), computing(device, precision):
         for item in batches:
             labels = item.labels.to(device)
             logits = model(*item.batch.to(device), rows=item.rows.to(device)).logits.float()
@@ -109,11 +110,11 @@ def summarise(parts: Sequence[HiddenBases]) -> dict[str, float]:
     count = sum(part.bases for part in parts)
     if not count:
         return {"base_loss": math.nan, "base_loss_se": math.nan, "base_accuracy": math.nan, "hidden_bases": 0}
-    mean = sum(part.loss for part in parts) / count
-    variance = max(sum(part.square for part in parts) / count - mean**2, 0.0)
+    mean, square, right = (torch.stack([part.sums for part in parts]).sum(dim=0) / count).tolist()
+    variance = max(square - mean**2, 0.0)
     return {
         "base_loss": mean,
         "base_loss_se": math.sqrt(variance / count),
-        "base_accuracy": sum(part.right for part in parts) / count,
+        "base_accuracy": right,
         "hidden_bases": count,
     }

@@ -11,11 +11,13 @@ import torch
 from torch.utils.data import Dataset
 from transformers import TrainingArguments
 
+from dnabert import processes
 from dnabert.errors import InputError
 from dnabert.files import claim_folder
-from dnabert.inference.engine import choose_device, choose_precision
 from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
+from dnabert.model.device import choose_device, choose_precision, describe, is_out_of_memory
+from dnabert.model.flops import forward_flops, peak_flops
 from dnabert.progress import say
 from dnabert.sequence.genome import Genome
 from dnabert.sequence.kmers import K_RANGE
@@ -152,13 +154,13 @@ def pretrain(
     InputError
         If an option, a file or the output folder is not as required.
     """
-    if not overwrite:
+    if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
-    size, policy = presets.preset(preset), masking.policy(mask)
+    presets.preset(preset), masking.policy(mask)  # each raises where there is no such thing
     recipe = RECIPES[preset]
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)
-    settings = {
+    settings: dict[str, Any] = {
         "genomes": [str(Path(path).resolve()) for path in genomes],
         "weights": None if weights is None else list(weights),
         "holdout": list(holdout),
@@ -172,42 +174,110 @@ def pretrain(
         "learning_rate": learning_rate or recipe.learning_rate,
         "seed": seed,
     }
+    ground = _open(genomes, holdout, weights, k, max_length)
+    where = choose_device(device)
+    dtype = choose_precision(precision, where)
+    every = {"logging_steps": log_every, "save_steps": save_every, "eval_steps": save_every}
+    folder = start_run(out, settings, resume, overwrite)
+    try:
+        return _train(folder, settings, ground, where, dtype, resume, dataloader_num_workers=workers, **every)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        halves = settings | {"batch_tokens": batch_tokens // 2, "accumulate": accumulate * 2}
+        same = f"--batch-tokens {halves['batch_tokens']} --accumulate {halves['accumulate']}"
+        if resume or processes.count() > 1 or halves["batch_tokens"] < max_length + 2:
+            raise InputError(f"{_no_memory(where, settings)}; give {same}, which makes the same step") from error
+        say(f"Warning: {_no_memory(where, settings)}; starting again with {same}, which makes the same step")
+    folder = start_run(out, halves, resume=False, overwrite=True)
+    try:
+        return _train(folder, halves, ground, where, dtype, resume, dataloader_num_workers=workers, **every)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(f"{_no_memory(where, halves)} either; give fewer, or a smaller --preset") from error
+
+
+def _no_memory(device: torch.device, settings: Mapping[str, Any]) -> str:
+    return f"{device} has no memory for --batch-tokens {settings['batch_tokens']}"
+
+
+class _Ground(NamedTuple):
+    """What is trained and evaluated on: genomes, regions with their bounds (as in `Corpus`), held-out windows."""
+
+    genomes: tuple[Genome, ...]
+    train: tuple[Region, ...]
+    bounds: np.ndarray
+    held: tuple[Region, ...]
+    windows: list[np.ndarray]
+
+
+def _open(
+    genomes: Sequence[str | os.PathLike[str]],
+    holdout: Sequence[str],
+    weights: Sequence[float] | None,
+    k: int,
+    max_length: int,
+) -> _Ground:
     opened = tuple(Genome.open(path) for path in genomes)
     train, held = split_regions(opened, holdout, k)
     bounds = region_bounds(opened, train, weights)
-    corpus = Corpus(opened, train, bounds, k, policy, seed, batch_tokens, max_length, steps * accumulate)
-    windows = _held_out_windows(opened, held, k, max_length)
-    where = choose_device(device)
-    dtype = choose_precision(precision, where)
-    folder = start_run(out, settings, resume, overwrite)
-    model = presets.new_model(presets.configuration(size, k), "masked-lm", k, seed)
+    return _Ground(opened, train, bounds, held, _held_out_windows(opened, held, k, max_length))
+
+
+def _train(
+    folder: Path,
+    settings: Mapping[str, Any],
+    ground: _Ground,
+    device: torch.device,
+    precision: torch.dtype,
+    resume: bool,
+    **changes: Any,
+) -> Pretrained:
+    """Train with these settings, evaluate, write the model."""
+    k, steps, accumulate = settings["k"], settings["steps"], settings["accumulate"]
+    corpus = Corpus(
+        ground.genomes,
+        ground.train,
+        ground.bounds,
+        k,
+        masking.policy(settings["mask"]),
+        settings["seed"],
+        settings["batch_tokens"],
+        settings["max_length"],
+        steps * accumulate * processes.count(),
+    )
+    config = presets.configuration(presets.preset(settings["preset"]), k)
+    model = presets.new_model(config, "masked-lm", k, settings["seed"])
     arguments = training_arguments(
         folder,
-        where,
-        dtype,
+        device,
+        precision,
         max_steps=steps,
         per_device_train_batch_size=1,  # an item of the corpus is a batch
         gradient_accumulation_steps=accumulate,
         learning_rate=settings["learning_rate"],
-        warmup_steps=math.ceil(recipe.warmup * steps),
-        seed=seed,
-        dataloader_num_workers=workers,
-        logging_steps=log_every,
-        save_steps=save_every,
-        eval_strategy="steps" if windows else "no",
-        eval_steps=save_every,
+        warmup_steps=math.ceil(RECIPES[settings["preset"]].warmup * steps),
+        seed=settings["seed"],
+        eval_strategy="steps" if ground.windows else "no",
+        **changes,
     )
     stop = StopOnInterrupt()
-    quick = _evaluation_batches(windows, QUICK_WINDOWS, corpus)
-    trainer = _trainer(model, arguments, corpus, quick, stop, where, dtype)
-    _announce(settings, model, train, held, where, dtype)
+    quick = _evaluation_batches(ground.windows, QUICK_WINDOWS, corpus)
+    _announce(settings, model, ground, device, precision)
+    need, peak = 3 * _flops_a_token(config, corpus), peak_flops(device, precision)
+    say(
+        f"MFU: a token trained on is {need / 1e6:,.1f} MFLOP (3 forward passes: 2 for each weight, attention "
+        f"included); the peak is a product measured at {peak / 1e9:,.0f} GFLOP/s"
+    )
+    trainer = _trainer(model, arguments, corpus, quick, stop, device, precision, processes.count() * peak / need)
     if not train_to_end(trainer, folder, stop, resume):
         return Pretrained(folder, trainer.state.global_step, {}, finished=False)
-    if not trainer.is_world_process_zero():
+    if not processes.is_first():
         return Pretrained(folder, steps, {}, finished=True)
-    full = _evaluation_batches(windows, FULL_WINDOWS, corpus)
-    metrics = hidden.evaluate(model.eval(), full, k, where, dtype) if full else {}
-    record = {"data": [_fingerprint(genome) for genome in opened], "settings": settings, "metrics": metrics}
+    full = _evaluation_batches(ground.windows, FULL_WINDOWS, corpus)
+    metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
+    record = {"data": [_fingerprint(genome) for genome in ground.genomes], "settings": settings, "metrics": metrics}
     checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
     finish_run(trainer, folder)
     return Pretrained(folder, steps, metrics, finished=True)
@@ -256,6 +326,7 @@ def _trainer(
     stop: StopOnInterrupt,
     device: torch.device,
     precision: torch.dtype,
+    tokens_at_peak: float,
 ) -> PackedTrainer:
     tally = _Tally(corpus.k)
     return PackedTrainer(
@@ -269,8 +340,16 @@ def _trainer(
         tally=tally.add,
         tallied=tally.take,
         token_rate=TOKEN_RATE,
-        callbacks=[Reporter(_training_words, _evaluation_words), stop],
+        callbacks=[Reporter(_training_words, _evaluation_words, tokens_at_peak), stop],
     )
+
+
+def _flops_a_token(config: Any, corpus: Corpus) -> float:
+    """Count the operations of a forward pass per token, on the lengths and masks of the first batches."""
+    items = [training_batch(corpus, i) for i in range(min(8, corpus.batches))]
+    lengths = torch.cat([item.batch.cu_seqlens.diff() for item in items]).double()
+    tokens = float(lengths.sum())
+    return forward_flops(config, float((lengths**2).sum()) / tokens, sum(len(item.rows) for item in items) / tokens)
 
 
 class _Items(Dataset[dict[str, Any]]):
@@ -326,18 +405,16 @@ def _base_words(metrics: Metrics) -> str:
 def _announce(
     settings: Mapping[str, Any],
     model: torch.nn.Module,
-    train: Sequence[Region],
-    held: Sequence[Region],
+    ground: _Ground,
     device: torch.device,
     precision: torch.dtype,
 ) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    bases, kept = (sum(region.end - region.start for region in regions) for regions in (train, held))
-    arithmetic = str(precision).removeprefix("torch.")
+    bases, kept = (sum(region.end - region.start for region in regions) for regions in (ground.train, ground.held))
     say(
         f"Pre-training {settings['preset']} ({parameters / 1e6:.1f} M parameters, k={settings['k']}) on {bases:,} "
         f"bases, {kept:,} held out; mask {settings['mask']}, {settings['steps']:,} steps of "
-        f"{settings['batch_tokens']:,} tokens, peak rate {settings['learning_rate']:g}; {device} in {arithmetic}"
+        f"{settings['batch_tokens']:,} tokens, peak rate {settings['learning_rate']:g}; {describe(device, precision)}"
     )
 
 

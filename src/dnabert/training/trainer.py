@@ -15,9 +15,11 @@ import transformers
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from dnabert import processes
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing, replacing_files
 from dnabert.model.checkpoint import RECORD, quiet_transformers
+from dnabert.model.device import computing
 from dnabert.progress import say
 
 RUN = "run.json"
@@ -59,7 +61,7 @@ class PackedTrainer(transformers.Trainer):
         self.tally = tally
         self.tallied = tallied
         self.remove_callback(transformers.PrinterCallback)
-        self.tokens = 0
+        self.tokens = 0  # of all processes, taken to see as many each
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Any:
         if self.in_order:
@@ -81,7 +83,7 @@ class PackedTrainer(transformers.Trainer):
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         """Run the model on a batch; entries that start with `_` are for the tally alone."""
         outputs = model(**{name: value for name, value in inputs.items() if not name.startswith("_")})
-        self.tokens += len(inputs["input_ids"])
+        self.tokens += len(inputs["input_ids"]) * self.args.world_size
         if self.tally is not None:
             self.tally(inputs, outputs)
         loss: torch.Tensor = outputs.loss
@@ -112,11 +114,19 @@ class Reporter(TrainerCallback):
         Turns the entry of a training log into words.
     evaluation : callable
         Turns the metrics of an evaluation into words.
+    tokens_at_peak : float, optional
+        Tokens a second that the devices would train at if they did nothing but the model's operations.
     """
 
-    def __init__(self, training: Callable[[Metrics], str], evaluation: Callable[[Metrics], str]) -> None:
+    def __init__(
+        self,
+        training: Callable[[Metrics], str],
+        evaluation: Callable[[Metrics], str],
+        tokens_at_peak: float | None = None,
+    ) -> None:
         self.training = training
         self.evaluation = evaluation
+        self.tokens_at_peak = tokens_at_peak
         self.last: tuple[float, float] = (0.0, 0.0)
         self.start: tuple[float, int] = (0.0, 0)
 
@@ -136,7 +146,8 @@ class Reporter(TrainerCallback):
             self.last = (now, tokens)
             done = state.global_step - self.start[1]
             left = (now - self.start[0]) / max(done, 1) * (state.max_steps - state.global_step)
-            line = f"{step} · {self.training(logs)} · {rate:,.0f} tokens/s · {_duration(left)} left"
+            use = f" (MFU {rate / self.tokens_at_peak:.0%})" if self.tokens_at_peak else ""
+            line = f"{step} · {self.training(logs)} · {rate:,.0f} tokens/s{use} · {_duration(left)} left"
         elif any(name.startswith("eval_") for name in logs):
             plain = {name.removeprefix("eval_"): value for name, value in logs.items()}
             line = f"{step} · held out: {self.evaluation(plain)}"
@@ -192,6 +203,8 @@ def training_arguments(folder: Path, device: torch.device, precision: torch.dtyp
         "bf16": precision == torch.bfloat16,
         "use_cpu": device.type == "cpu",
         "dataloader_pin_memory": device.type == "cuda",
+        "ddp_backend": "gloo" if device.type == "cpu" and processes.count() > 1 else None,
+        "ddp_find_unused_parameters": False,
         "logging_nan_inf_filter": False,
         "save_total_limit": 2,
         "remove_unused_columns": False,
@@ -224,6 +237,8 @@ def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: 
     InputError
         If the folder is taken, or there is no unfinished run with these settings to resume.
     """
+    if not processes.is_first():
+        return Path(out)
     folder = claim_folder(out, overwrite, resume)
     run = folder / RUN
     if resume:
@@ -246,7 +261,7 @@ def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: 
 def train_to_end(trainer: PackedTrainer, folder: Path, stop: StopOnInterrupt, resume: bool) -> bool:
     """Train, from the last checkpoint where the run is resumed. Return False if the user interrupted it."""
     last = last_checkpoint(folder) if resume else None
-    with stop.listening(), quiet_transformers():
+    with stop.listening(), quiet_transformers(), computing(trainer.args.device, torch.float32):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     return not stop.asked
 

@@ -1,0 +1,62 @@
+"""Floating-point operations: what a model needs, what a device gives."""
+
+import statistics
+import time
+
+import torch
+import transformers
+
+from dnabert.model.device import computing
+
+
+def forward_flops(config: transformers.BertConfig, attended: float, predicted: float = 0.0) -> float:
+    """Count the operations of a forward pass, per token; training takes three times as many.
+
+    Two for each weight of the linear layers, ``layers * (4 * hidden**2 + 2 * hidden * intermediate)`` of them; four
+    for each hidden unit and token attended to, in each layer; two for each weight of the masked language model's head,
+    for the tokens that are predicted. What is left out of the last layer because nothing reads it counts as well: the
+    figure is what the model is, not how it is computed.
+
+    Parameters
+    ----------
+    config : transformers.BertConfig
+    attended : float
+        Tokens that a token attends to, on average over tokens: ``sum(length**2) / sum(length)`` over sequences.
+    predicted : float
+        Share of the tokens that the head predicts.
+
+    Returns
+    -------
+    float
+    """
+    hidden = config.hidden_size
+    linear = config.num_hidden_layers * (4 * hidden**2 + 2 * hidden * config.intermediate_size)
+    attention = config.num_hidden_layers * 2 * hidden * attended
+    head = predicted * (hidden**2 + hidden * config.vocab_size)
+    return float(2 * (linear + attention + head))
+
+
+def peak_flops(device: torch.device, precision: torch.dtype) -> float:
+    """Measure the operations a second of a matrix product: the device's practical peak.
+
+    Parameters
+    ----------
+    device : torch.device
+    precision : torch.dtype
+
+    Returns
+    -------
+    float
+        The median of five products of square matrices, of 8,192 rows on CUDA and 2,048 elsewhere.
+    """
+    size = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(size, size, device=device, dtype=precision) for _ in range(2))
+    seconds = []
+    with torch.inference_mode(), computing(device, torch.float32):
+        for _ in range(6):
+            start = time.perf_counter()
+            left @ right
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / statistics.median(seconds[1:])

@@ -1,0 +1,53 @@
+"""Attention in bfloat16 on a CPU against the formula in float64."""
+
+import pytest
+import torch
+
+from dnabert.model import attention
+
+LENGTHS = [9, 9, 9, 4, 1, 6, 6]
+
+
+def inputs(dtype: torch.dtype) -> list[torch.Tensor]:
+    """Query, key and value, shape (tokens, heads, head size), to take gradients of."""
+    generator = torch.Generator().manual_seed(1)
+    parts = torch.randn(3, sum(LENGTHS), 2, 8, generator=generator).to(torch.bfloat16)
+    return [part.to(dtype).requires_grad_() for part in parts]
+
+
+def by_the_formula(parts: list[torch.Tensor], scale: float) -> torch.Tensor:
+    sequences = zip(*(part.split(LENGTHS) for part in parts), strict=True)
+    return torch.cat(
+        [
+            torch.einsum("hqk,khd->qhd", torch.softmax(torch.einsum("qhd,khd->hqk", q, k) * scale, dim=-1), v)
+            for q, k, v in sequences
+        ]
+    )
+
+
+@pytest.mark.parametrize("cache_bytes", [1, 500, 4_000_000])
+@pytest.mark.parametrize("scaling", [None, 0.2])
+def test_bfloat16_products_follow_the_formula_both_ways(
+    cache_bytes: int, scaling: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "CACHE_BYTES", cache_bytes)
+    bounds = torch.tensor([0, *torch.tensor(LENGTHS).cumsum(0)], dtype=torch.int32)
+    ours, exact = inputs(torch.bfloat16), inputs(torch.float64)
+    query, key, value = ours
+    out = attention.attend(query, key, value, bounds, max(LENGTHS), scaling)
+    expected = by_the_formula(exact, scaling or 8**-0.5)
+    torch.testing.assert_close(out.double(), expected, atol=0.02, rtol=0)
+    upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(torch.bfloat16)
+    out.backward(upstream)
+    expected.backward(upstream.double())
+    for one, other in zip(ours, exact, strict=True):
+        assert one.grad is not None
+        torch.testing.assert_close(one.grad.double(), other.grad, atol=0.05, rtol=0)
+
+
+def test_parts_cover_every_token_once() -> None:
+    runs = [(5, 100), (1, 2000), (3, 7)]
+    parts = list(attention._cache_parts(runs, heads=12))
+    assert [part[0] for part in parts] == [0, *torch.tensor([n * length for _, n, length in parts]).cumsum(0)[:-1]]
+    assert sum(count * length for _, count, length in parts) == 5 * 100 + 2000 + 21
+    assert all(count == 1 or 2 * 12 * count * length**2 <= attention.CACHE_BYTES for _, count, length in parts)

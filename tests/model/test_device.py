@@ -1,0 +1,46 @@
+"""Where models compute, and in what numbers."""
+
+import pytest
+import torch
+
+from dnabert.errors import InputError
+from dnabert.model import device as devices
+
+CPU = torch.device("cpu")
+
+
+def test_float32_stays_float32_whatever_way_it_takes() -> None:
+    generator = torch.Generator().manual_seed(5)
+    left, right = (torch.randn(300, 300, generator=generator) for _ in range(2))
+    exact = left.double() @ right.double()
+    before = torch.get_float32_matmul_precision()
+    with devices.computing(CPU, torch.float32):
+        product = left @ right
+    assert product.dtype == torch.float32
+    assert float((product - exact).abs().max() / exact.abs().max()) < devices.EXACT
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_bfloat16_computes_products_in_bfloat16_and_leaves_no_trace() -> None:
+    with devices.computing(CPU, torch.bfloat16):
+        assert (torch.ones(4, 4) @ torch.ones(4, 4)).dtype == torch.bfloat16
+    assert (torch.ones(4, 4) @ torch.ones(4, 4)).dtype == torch.float32
+
+
+def test_a_way_that_is_not_exact_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "EXACT", 0.0)  # as if the processor computed in fewer bits
+    devices._medium_is_exact.cache_clear()
+    with devices.computing(CPU, torch.float32):
+        assert torch.get_float32_matmul_precision() == "highest"
+    devices._medium_is_exact.cache_clear()
+
+
+def test_choices_and_their_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices.choose_precision("float32", CPU) == torch.float32
+    monkeypatch.setattr(devices, "_has_bfloat16", lambda _: False)
+    assert devices.choose_precision("auto", CPU) == torch.float32
+    monkeypatch.setattr(devices, "_has_bfloat16", lambda _: True)
+    assert devices.choose_precision("auto", CPU) == torch.bfloat16
+    assert devices.describe(CPU, torch.bfloat16) == "cpu in bfloat16"
+    with pytest.raises(InputError, match="--device cuda:7"):
+        devices.choose_device("cuda:7")

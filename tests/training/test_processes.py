@@ -1,0 +1,52 @@
+"""Several processes that train together, started by torchrun."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.conftest import random_dna, run_command, write_fasta
+
+TOGETHER = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dnabert")
+ALONE = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def losses(folder: Path) -> dict[str, list[float]]:
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {name: [entry[name] for entry in entries if name in entry] for name in ("loss", "eval_token_loss")}
+
+
+def test_two_processes_train_as_one_does_and_survive_the_loss_of_one(tmp_path: Path, rng: np.random.Generator) -> None:
+    genome = write_fasta(tmp_path / "g.fa", {"a": random_dna(30_000, rng), "b": random_dna(3_000, rng)})
+    arguments = ["pretrain", genome, "--k", 3, "--holdout", "b", "--batch-tokens", 600, "--steps", 8]
+    arguments += ["--log-every", 1, "--save-every", 4, "--precision", "float32", "--device", "cpu", "--out"]
+    run_command(*arguments, tmp_path / "one", "--accumulate", 2, env=os.environ | ALONE)
+
+    command = [str(part) for part in (*TOGETHER, *arguments, tmp_path / "two")]
+    with subprocess.Popen(command, env=os.environ | ALONE, stderr=subprocess.PIPE, text=True) as running:
+        checkpoint = tmp_path / "two" / "checkpoint-4" / "trainer_state.json"
+        while not checkpoint.exists():
+            assert running.poll() is None, running.communicate()[1]
+            time.sleep(0.02)
+        ranks = sorted(child.pid for child in psutil.Process(running.pid).children())
+        os.kill(ranks[1], signal.SIGKILL)
+        _, errors = running.communicate(timeout=60)  # no hang
+    assert running.returncode != 0
+    assert "Signal 9 (SIGKILL)" in errors
+    assert not (tmp_path / "two" / "dnabert.json").exists()
+
+    done = subprocess.run(
+        [*command, "--resume"], env=os.environ | ALONE, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.count("model\t") == 1, "one process speaks"
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(two["loss"]) == 8
+    for name in one:
+        assert two[name] == pytest.approx(one[name], abs=1e-5)
