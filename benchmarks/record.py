@@ -6,27 +6,27 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def record(name: str, figures: dict[str, Any]) -> None:
-    """Print the figures and write them to `results/NAME.json`."""
+def record(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
+    """Print the figures and write them to `results/NAME.json`, or into another folder."""
     packages = ("dnabert", "torch", "transformers", "numpy", "numba", "pyarrow")
     content = {
         "benchmark": name,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "hardware": {"processor": _processor(), "cores": os.cpu_count()},
-        "versions": {package: importlib.metadata.version(package) for package in packages}
-        | {"python": platform.python_version()},
+        "hardware": {"processor": _processor(), "cores": os.cpu_count()} | _accelerator(),
+        "versions": {package: _version(package) for package in packages} | {"python": platform.python_version()},
         "figures": figures,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     print(json.dumps(figures, indent=2))
 
 
@@ -39,6 +39,47 @@ def median_seconds(function: Callable[[], object], repeats: int = 5) -> float:
         function()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def interleaved(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Call each way once to warm up, then all in turns, so that what else the machine does meets them alike.
+
+    Returns
+    -------
+    dict of str to list of float
+        Seconds of each call.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(repeats + 1):
+        for name, function in ways.items():
+            start = time.perf_counter()
+            function()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def rate(items: float, seconds: Sequence[float], digits: int = 1) -> dict[str, float]:
+    """Turn the seconds of some calls into items a second: their median and range."""
+    return {
+        "median": round(items / statistics.median(seconds), digits),
+        "lowest": round(items / max(seconds), digits),
+        "highest": round(items / min(seconds), digits),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _accelerator() -> dict[str, str]:
+    torch = sys.modules.get("torch")  # a benchmark that has not imported it computes nothing there
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    return {"accelerator": torch.cuda.get_device_name(), "CUDA": str(torch.version.cuda)}
 
 
 def _processor() -> str:

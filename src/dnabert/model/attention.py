@@ -80,7 +80,7 @@ def attend(
     runs = _equal_length_runs(cu_seqlens)
     if not query.is_cuda and dropout == 0 and query.dtype == torch.bfloat16:
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        out = _ProductAttention.apply(query, key, value, runs, scale)
+        out = _ProductAttention.apply(query, key, value, runs, scale)  # type: ignore[no-untyped-call]
         return cast(torch.Tensor, out)
     sizes = [count * length for count, length in runs]
     # one split (its gradient is one concatenation) instead of many slices (each gradient a full tensor of zeros)

@@ -104,7 +104,9 @@ def load(
     return Checkpoint(model, task, k, int(record.get("stride", 1)), names)
 
 
-def save(checkpoint: Checkpoint, folder: str | os.PathLike[str], record: dict[str, Any]) -> None:
+def save(
+    checkpoint: Checkpoint, folder: str | os.PathLike[str], record: dict[str, Any], shard_bytes: int = 5 * 10**9
+) -> None:
     """Write a model directory. A write that fails leaves no file of it behind.
 
     Parameters
@@ -115,10 +117,12 @@ def save(checkpoint: Checkpoint, folder: str | os.PathLike[str], record: dict[st
     record : dict
         How the model was made (data, seed, settings), for `dnabert.json`. k, stride, task, labels, versions and the
         command are added.
+    shard_bytes : int
+        Largest file of weights.
     """
     with replacing_files(folder) as temporary, quiet_transformers():
         try:
-            checkpoint.model.save_pretrained(temporary)
+            checkpoint.model.save_pretrained(temporary, max_shard_size=shard_bytes)
         except SafetensorError as error:  # a full disk, among others
             raise OSError(str(error)) from error
         # transformers writes the name of our subclass; its own name is what other tools look for
@@ -135,10 +139,17 @@ def save(checkpoint: Checkpoint, folder: str | os.PathLike[str], record: dict[st
             "k": checkpoint.k,
             "stride": checkpoint.stride,
             "labels": list(checkpoint.labels),
-            "versions": {name: importlib.metadata.version(name) for name in ("dnabert", "torch", "transformers")},
+            "versions": {name: _version(name) for name in ("dnabert", "torch", "transformers")},
             "command": sys.argv,
         }
         (temporary / RECORD).write_text(json.dumps(facts | record, indent=2, default=str) + "\n")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from its sources
+        return "not installed"
 
 
 def read_record(folder: Path) -> dict[str, Any]:

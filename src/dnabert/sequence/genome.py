@@ -15,7 +15,6 @@ from typing import IO, NamedTuple
 
 import numba
 import numpy as np
-import platformdirs
 
 from dnabert.errors import InputError
 from dnabert.files import existing_file, replacing
@@ -124,7 +123,12 @@ class Genome(NamedTuple):
 
 def cache_folder() -> Path:
     """Return the folder that holds converted genomes: `DNABERT_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("DNABERT_CACHE") or platformdirs.user_cache_dir("dnabert"))
+    named = os.environ.get("DNABERT_CACHE")
+    if named:
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("dnabert"))
 
 
 def _cache_entry(path: Path) -> Path:

@@ -1,0 +1,135 @@
+"""Fine-tuning on a CPU beside transformers' Trainer: seconds and test MCC at the same data, epochs, batch size and rate.
+
+python -m benchmarks.finetuning_cpu --data FOLDER [--model MODEL]
+
+FOLDER holds train, dev and test tables. transformers' way: float32, batches padded to their longest, dev evaluated and
+the checkpoint kept at each epoch, the best by dev MCC loaded at the end; the package does the same.
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import transformers
+import typer
+from sklearn.metrics import matthews_corrcoef
+
+import dnabert
+from benchmarks.record import record
+from benchmarks.training import Items, pad
+from dnabert.model import checkpoint, presets
+from dnabert.model.checkpoint import Checkpoint
+from dnabert.model.packing import pack_rows
+from dnabert.sequence.tables import Table
+from dnabert.training import splits
+
+DROPOUT = 0.1
+
+
+def items(table: Table, classes: tuple[str, ...], k: int) -> Items:
+    """Tokenise a table into transformers' items."""
+    batch = pack_rows(table, np.arange(table.rows), k)
+    ids = torch.tensor_split(batch.input_ids, batch.cu_seqlens[1:-1].long())
+    truth = splits.class_codes(table, classes)
+    return Items([{"input_ids": one, "labels": int(label)} for one, label in zip(ids, truth, strict=True)])
+
+
+def collate(parts: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """Pad sequences; labels are one a sequence."""
+    labels = torch.tensor([part["labels"] for part in parts])
+    return pad([{"input_ids": part["input_ids"], "labels": part["input_ids"]} for part in parts]) | {"labels": labels}
+
+
+def mcc(predictions: Any) -> dict[str, float]:
+    """Matthews' coefficient of a Trainer's predictions."""
+    return {"mcc": float(matthews_corrcoef(predictions.label_ids, predictions.predictions.argmax(axis=1)))}
+
+
+def theirs(model: Path, data: Path, settings: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Train with transformers' Trainer."""
+    parts = splits.read_folder(data, None)
+    classes = splits.classes_of(parts.train)
+    k = checkpoint.load(model).k
+    torch.manual_seed(settings["seed"])
+    rival = transformers.BertForSequenceClassification.from_pretrained(
+        model, num_labels=len(classes), hidden_dropout_prob=DROPOUT, attention_probs_dropout_prob=DROPOUT
+    )
+    trainer = transformers.Trainer(
+        model=rival,
+        args=transformers.TrainingArguments(
+            output_dir=str(folder),
+            num_train_epochs=settings["epochs"],
+            per_device_train_batch_size=settings["batch_size"],
+            learning_rate=settings["learning_rate"],
+            seed=settings["seed"],
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            load_best_model_at_end=True,
+            metric_for_best_model="mcc",
+            use_cpu=True,
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=items(parts.train, classes, k),
+        eval_dataset=items(parts.dev, classes, k),
+        data_collator=collate,
+        compute_metrics=mcc,
+    )
+    seconds = trainer.train().metrics["train_runtime"]
+    assert parts.test is not None
+    return {"seconds": seconds, "test MCC": mcc(trainer.predict(items(parts.test, classes, k)))["mcc"]}
+
+
+def ours(model: Path, data: Path, settings: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Train as `dnabert finetune` does."""
+    result = dnabert.finetune(data, model, folder, dropout=DROPOUT, **settings)
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    seconds = next(entry["train_runtime"] for entry in log if "train_runtime" in entry)
+    assert result.test is not None
+    return {"seconds": seconds, "test MCC": result.test.metrics["mcc"].value}
+
+
+def main(
+    model: Annotated[Path | None, typer.Option(help="Pre-trained model; without, random weights of --preset.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder with train, dev and test tables.")] = Path("data"),
+    preset: Annotated[str, typer.Option(help="Size of random weights.")] = "mini",
+    epochs: Annotated[int, typer.Option(help="Epochs of each way.")] = 3,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate of each way.")] = 2.7e-4,
+    seeds: Annotated[int, typer.Option(help="Runs of each way, in turns.")] = 3,
+) -> None:
+    """Train each way in turns, seed by seed."""
+    transformers.utils.logging.set_verbosity_error()
+    runs: dict[str, list[dict[str, float]]] = {"dnabert": [], "transformers": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if model is None:
+            random = presets.new_model(presets.configuration(presets.preset(preset), 6), "masked-lm", 6, 0)
+            model = folder / "random"
+            checkpoint.save(Checkpoint(random, "masked-lm", 6, 1, ()), model, {})
+        for seed in range(seeds):
+            settings = {"epochs": epochs, "batch_size": 32, "learning_rate": learning_rate, "seed": seed}
+            for way, train in (("dnabert", ours), ("transformers", theirs)):
+                runs[way].append(train(model, data, settings, folder / "run"))
+                shutil.rmtree(folder / "run")
+    seconds = {way: float(np.median([one["seconds"] for one in ones])) for way, ones in runs.items()}
+    record(
+        f"finetuning_cpu_{preset}",
+        {
+            "data": data.name,
+            "epochs": epochs,
+            "seconds, median": {way: round(value, 1) for way, value in seconds.items()},
+            "ratio": round(seconds["transformers"] / seconds["dnabert"], 2),
+            "test MCC, mean": {
+                way: round(float(np.mean([one["test MCC"] for one in ones])), 3) for way, ones in runs.items()
+            },
+            "runs": runs,
+        },
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The GPU benchmarks, on a bare machine: torch, transformers, accelerate and numpy's family are there, nothing else is
+# installed and nothing is downloaded. Each stage is a command of its own, takes at most 9 minutes and writes JSON.
+#
+#   benchmarks/gpu/run.sh [--smoke] [STAGE...]
+#
+# STAGE: correctness ceilings pretraining inference timed (all by default). --smoke: tiny models, on the CPU where there
+# is no GPU. OUT: folder for the results (benchmarks/results/gpu). GENOME: FASTA file for the timed pre-training (a
+# random genome by default). PYTHON: the interpreter (python3).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export PYTHONPATH=src:. OUT=${OUT:-benchmarks/results/gpu} DNABERT_CACHE=${DNABERT_CACHE:-$(mktemp -d)}
+smoke=
+if [ "${1:-}" = --smoke ]; then
+    smoke=--smoke
+    shift
+fi
+failed=0
+for stage in ${@:-correctness ceilings pretraining inference timed}; do
+    echo "== $stage"
+    timeout 540 "${PYTHON:-python3}" -m "benchmarks.gpu.$stage" --out "$OUT" $smoke || failed=1
+done
+exit $failed

@@ -1,0 +1,80 @@
+"""A pre-training of some minutes on a genome; its checkpoint is small enough to be carried home (bfloat16, shards)."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from benchmarks.gpu.options import Out, Smoke, device, run
+from benchmarks.record import record
+from dnabert.model import checkpoint
+from dnabert.training.pretrain import Pretrained, pretrain
+
+SHARD, WHOLE = 15 * 2**20, 60 * 2**20
+"""Largest file and largest checkpoint, in bytes."""
+
+
+def main(
+    out: Out, smoke: Smoke = False, minutes: Annotated[float, typer.Option(help="Time to train, about.")] = 7.0
+) -> None:
+    """Measure the rate of a few steps, then train for the time given."""
+    where = device(smoke)
+    preset, tokens, probe = ("mini", 600, 2) if smoke else ("small", 65_536, 100)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        genome = Path(os.environ.get("GENOME") or random_genome(folder / "genome.fa"))
+
+        def train(steps: int) -> Pretrained:
+            return pretrain(
+                [genome],
+                folder / str(steps),
+                preset=preset,
+                steps=steps,
+                batch_tokens=tokens,
+                device=str(where),
+                workers=0 if smoke else 4,
+                save_every=max(steps // 4, 1),
+            )
+
+        seconds = []
+        for steps in (probe, 3 * probe):
+            start = time.perf_counter()
+            train(steps)
+            seconds.append(time.perf_counter() - start)
+        a_step = max((seconds[1] - seconds[0]) / (2 * probe), 1e-3)
+        steps = 3 if smoke else int(60 * minutes / a_step)
+        result = train(steps)
+        loaded = checkpoint.load(result.folder)
+        home = out / "model"
+        checkpoint.save(
+            loaded._replace(model=loaded.model.to(torch.bfloat16)), home, {"metrics": result.metrics}, SHARD
+        )
+    sizes = [path.stat().st_size for path in home.iterdir()]
+    figures = {
+        "genome": genome.name,
+        "preset": preset,
+        "steps": steps,
+        "tokens/s": round(tokens / a_step),
+        "held out": result.metrics,
+        "checkpoint (MiB)": round(sum(sizes) / 2**20, 1),
+        "largest file (MiB)": round(max(sizes) / 2**20, 1),
+    }
+    record("gpu_timed", figures, out)
+    assert max(sizes) <= SHARD, "a file is too large to be carried home"
+    assert sum(sizes) <= WHOLE, "the checkpoint is too large to be carried home"
+
+
+def random_genome(path: Path) -> Path:
+    """Write a random genome of 1 Mb."""
+    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[np.random.default_rng(0).integers(0, 4, 1_000_000)]
+    path.write_bytes(b">contig\n" + letters.tobytes() + b"\n")
+    return path
+
+
+if __name__ == "__main__":
+    run(main)

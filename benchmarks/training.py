@@ -1,0 +1,209 @@
+"""Pre-training with the package beside transformers' Trainer; the scripts choose sizes and devices.
+
+transformers' way: `Trainer` and `BertForMaskedLM` as they come (dropout 0.1, the head on every token), batches of the
+same sequences padded to their longest. Each way runs in a process of its own, whose peak memory is its own.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch.utils.data import Dataset
+from transformers import TrainerCallback
+
+from dnabert.model import presets
+from dnabert.model.device import choose_device, choose_precision
+from dnabert.model.flops import forward_flops, peak_flops
+from dnabert.sequence.genome import Genome
+from dnabert.training import masking
+from dnabert.training.corpus import Corpus, MaskedBatch, training_batch
+from dnabert.training.regions import region_bounds, split_regions
+from dnabert.training.trainer import PackedTrainer, training_arguments
+
+K = 6
+WARM_UP = 2
+"""Steps that are not timed."""
+
+
+def random_corpus(folder: Path, tokens: int, batches: int) -> Corpus:
+    """Make a corpus on a random genome, with the paper's lengths and masks."""
+    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[np.random.default_rng(0).integers(0, 4, 1_000_000)]
+    fasta = folder / "genome.fa"
+    fasta.write_bytes(b">contig\n" + letters.tobytes() + b"\n")
+    genomes = (Genome.open(fasta),)
+    train, _ = split_regions(genomes, (), K)
+    bounds = region_bounds(genomes, train, None)
+    return Corpus(genomes, train, bounds, K, masking.policy("dnabert"), 0, tokens, 510, batches)
+
+
+class StepTimer(TrainerCallback):
+    """Seconds of each step."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.start = 0.0
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Start the clock."""
+        self.start = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Stop it, when the device has done what it was given."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+class Items(Dataset[Any]):
+    """A list as a data set."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.items[i]
+
+
+def train_packed(corpus: Corpus, preset: str, device: torch.device, precision: str, folder: Path) -> StepTimer:
+    """Train as `dnabert pretrain` does."""
+    model = presets.new_model(presets.configuration(presets.preset(preset), K), "masked-lm", K, 0)
+    timer = StepTimer()
+    steps = corpus.batches
+    items = [training_batch(corpus, i) for i in range(steps)]
+    dtype = choose_precision(precision, device)
+    options = {"max_steps": steps, "per_device_train_batch_size": 1, "save_strategy": "no", "learning_rate": 1e-4}
+    PackedTrainer(
+        model=model,
+        args=training_arguments(folder, device, dtype, **options),
+        train_dataset=Items([one.batch._asdict() | {"rows": one.rows, "labels": one.labels} for one in items]),
+        data_collator=lambda one: one[0],
+        evaluation=lambda _: {},
+        in_order=True,
+        callbacks=[timer],
+    ).train()
+    return timer
+
+
+def train_padded(corpus: Corpus, preset: str, device: torch.device, bf16: bool, size: int, folder: Path) -> StepTimer:
+    """Train as transformers' examples do, `size` sequences a step."""
+    config = presets.configuration(presets.preset(preset), K, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    model = transformers.BertForMaskedLM(transformers.BertConfig(**config.to_diff_dict()))
+    sequences = [one for i in range(corpus.batches) for one in split(training_batch(corpus, i))]
+    timer = StepTimer()
+    transformers.Trainer(
+        model=model,
+        args=transformers.TrainingArguments(
+            output_dir=str(folder),
+            max_steps=corpus.batches,
+            per_device_train_batch_size=size,
+            use_cpu=device.type == "cpu",
+            bf16=bf16,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=Items(sequences),
+        data_collator=pad,
+        callbacks=[timer],
+    ).train()
+    return timer
+
+
+def split(item: MaskedBatch) -> list[dict[str, torch.Tensor]]:
+    """Cut a packed batch into its sequences, labels -100 where a token is not masked."""
+    labels = torch.full_like(item.batch.input_ids, -100)
+    labels[item.rows] = item.labels
+    bounds = item.batch.cu_seqlens[1:-1].long()
+    parts = zip(torch.tensor_split(item.batch.input_ids, bounds), torch.tensor_split(labels, bounds), strict=True)
+    return [{"input_ids": ids, "labels": truth} for ids, truth in parts]
+
+
+def pad(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Pad sequences to the longest."""
+    ids = torch.nn.utils.rnn.pad_sequence([item["input_ids"] for item in items], batch_first=True)
+    labels = torch.nn.utils.rnn.pad_sequence([item["labels"] for item in items], True, -100)
+    return {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": labels}
+
+
+def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: int) -> dict[str, Any]:
+    """Train one way in this process.
+
+    Parameters
+    ----------
+    way : str
+        `dnabert`, `transformers` (float32, its default) or `transformers bf16`.
+    preset : str
+    device : str
+    tokens : int
+        Of a packed step.
+    size : int
+        Sequences of a padded step.
+    steps : int
+        Timed steps.
+
+    Returns
+    -------
+    dict
+        Tokens a second (real ones: no padding), their share of the measured peak, memory in MB.
+    """
+    where = choose_device(device)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        corpus = random_corpus(folder, tokens, steps + WARM_UP)
+        lengths = np.concatenate([training_batch(corpus, i).batch.cu_seqlens.diff().numpy() for i in range(20)])
+        if way == "dnabert":
+            timer, a_step = train_packed(corpus, preset, where, "auto", folder), float(tokens)
+        else:
+            timer = train_padded(corpus, preset, where, way.endswith("bf16"), size, folder)
+            a_step = size * float(lengths.mean())
+    seconds = statistics.median(timer.seconds[WARM_UP:])
+    config = presets.configuration(presets.preset(preset), K)
+    need = 3 * forward_flops(config, float((lengths.astype(float) ** 2).sum() / lengths.sum()), 0.15)
+    peak = peak_flops(where, choose_precision("auto", where))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if where.type == "cuda":
+        memory = torch.cuda.max_memory_allocated(where)
+    return {
+        "tokens/s": round(a_step / seconds, 1),
+        "tokens a step": round(a_step),
+        "seconds a step": [round(one, 3) for one in timer.seconds[WARM_UP:]],
+        "peak, measured (GFLOP/s)": round(peak / 1e9),
+        "MFU": round(a_step / seconds * need / peak, 3),
+        "peak memory (MB)": round(memory / 1e6),
+    }
+
+
+def compare(ways: list[str], turns: int, **options: Any) -> dict[str, Any]:
+    """Measure the ways in turns, each in a process of its own; the last way is what ratios are of."""
+    results: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+    for _ in range(turns):
+        for way in ways:
+            command = [sys.executable, "-m", "benchmarks.training", json.dumps({"way": way} | options)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            results[way].append(json.loads(done.stdout.splitlines()[-1]))
+    rates = {way: statistics.median([one["tokens/s"] for one in ones]) for way, ones in results.items()}
+    memory = {way: max(one["peak memory (MB)"] for one in ones) for way, ones in results.items()}
+    return {
+        "tokens/s": rates,
+        "peak memory (MB)": memory,
+        "ratio of tokens/s": {way: round(rates[ways[0]] / rates[way], 2) for way in ways[1:]},
+        "share of memory": {way: round(memory[ways[0]] / memory[way], 3) for way in ways[1:]},
+        "runs": results,
+    }
+
+
+if __name__ == "__main__":
+    transformers.utils.logging.set_verbosity_error()
+    print(json.dumps(measure(**json.loads(sys.argv[1]))))

@@ -1,0 +1,21 @@
+"""The benchmarks run: the GPU's own script in its smoke mode, as on a machine where nothing is installed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STAGES = ("correctness", "ceilings", "pretraining", "inference", "timed")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_gpu_stage_runs_in_smoke_mode(stage: str, tmp_path: Path) -> None:
+    environment = os.environ | {"OUT": str(tmp_path), "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    subprocess.run([ROOT / "benchmarks/gpu/run.sh", "--smoke", stage], env=environment, check=True, capture_output=True)
+    result = json.loads((tmp_path / f"gpu_{stage}.json").read_text())
+    assert result["figures"]
+    assert result["versions"]["torch"]
