@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import transformers
@@ -46,6 +47,29 @@ SMALL: dict[str, Any] = {
 }
 
 
+PRETRAIN = """
+import json, sys
+import torch
+import dnabert
+from dnabert.model import presets
+from dnabert.training import pretrain
+
+torch.set_num_threads(1)
+presets.PRESETS["tiny"] = presets.Preset(2, 32, 4)
+pretrain.RECIPES["tiny"] = pretrain.Recipe(30, 512, 2e-3, 0.1)
+genome, out, settings = sys.argv[1:]
+try:
+    dnabert.pretrain([genome], out, **json.loads(settings))
+except dnabert.InputError as error:
+    sys.exit(f"InputError: {error}")
+"""
+
+
+def pretrain_apart(genome: Path, out: Path, settings: dict[str, Any]) -> list[str]:
+    """Write the command that pre-trains in a process of its own."""
+    return [sys.executable, "-c", PRETRAIN, str(genome), str(out), json.dumps(settings)]
+
+
 def losses(folder: Path) -> list[tuple[int, float, float]]:
     entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [(entry["step"], entry["loss"], entry["base_loss"]) for entry in entries if "loss" in entry]
@@ -78,18 +102,7 @@ def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_
     settings = SMALL | {"steps": 24, "mask": mask, "precision": "float32"}
     whole = dnabert.pretrain([genome], tmp_path / "whole", **settings)
     killed = tmp_path / "killed"
-    script = (
-        "import sys, json, dnabert\n"
-        "from dnabert.model import presets\n"
-        "from dnabert.training import pretrain\n"
-        "import torch; torch.set_num_threads(1)\n"
-        "presets.PRESETS['tiny'] = presets.Preset(2, 32, 4)\n"
-        "pretrain.RECIPES['tiny'] = pretrain.Recipe(30, 512, 2e-3, 0.1)\n"
-        "dnabert.pretrain([sys.argv[1]], sys.argv[2], **json.loads(sys.argv[3]))\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(genome), str(killed), json.dumps(settings)], stderr=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen(pretrain_apart(genome, killed, settings), stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120
         while not (killed / "checkpoint-10" / "trainer_state.json").is_file():
             assert process.poll() is None or (killed / "dnabert.json").is_file(), (
@@ -116,7 +129,7 @@ def test_an_interrupted_run_saves_and_resumes(genome: Path, tmp_path: Path, monk
     batch = corpus_module.training_batch
 
     def interrupting(corpus: Any, i: int) -> Any:
-        if i == 5:
+        if i == 9:
             os.kill(os.getpid(), signal.SIGINT)
         return batch(corpus, i)
 
@@ -124,7 +137,7 @@ def test_an_interrupted_run_saves_and_resumes(genome: Path, tmp_path: Path, monk
         patch.setattr(pretraining, "training_batch", interrupting)
         stopped = dnabert.pretrain([genome], tmp_path / "stopped", **settings)
     assert not stopped.finished
-    assert 5 <= stopped.steps < 12
+    assert 9 <= stopped.steps < 12
     assert not (stopped.folder / "dnabert.json").exists()
     resumed = dnabert.pretrain([genome], tmp_path / "stopped", **settings | {"resume": True})
     assert losses(resumed.folder) == losses(whole.folder)
@@ -275,3 +288,49 @@ def test_a_collapsed_model_is_called_out(tmp_path: Path, rng: np.random.Generato
     assert json.loads((tmp_path / "metrics.json").read_text())["one_class"] == "yes"
     predicted = run_command("predict", tmp_path / "collapsed", data / "test.tsv", "--out", tmp_path / "p.parquet")
     assert "WARNING: all 40 predictions are 'yes'" in predicted.stderr
+
+
+def test_activations_computed_again_change_nothing(genome: Path, tmp_path: Path) -> None:
+    settings = SMALL | {"steps": 4, "precision": "float32"}
+    kept = dnabert.pretrain([genome], tmp_path / "kept", **settings)
+    again = dnabert.pretrain([genome], tmp_path / "again", **settings, checkpoint_activations=True)
+    assert losses(again.folder) == losses(kept.folder)
+
+
+@pytest.mark.parametrize("room", [600, 300])
+def test_half_a_batch_makes_the_same_step_where_memory_is_short(
+    genome: Path, tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = pretraining._train
+
+    def train_on_a_small_device(folder: Path, settings: dict[str, Any], *others: Any) -> pretraining.Pretrained:
+        if settings["batch_tokens"] > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train(folder, settings, *others)
+
+    monkeypatch.setattr(pretraining, "_train", train_on_a_small_device)
+    settings = SMALL | {"steps": 2, "batch_tokens": 1024}
+    if room == 600:
+        result = dnabert.pretrain([genome], tmp_path / "out", **settings)
+        assert json.loads((result.folder / "run.json").read_text())["batch_tokens"] == 512
+        tokens = [json.loads(line).get("tokens") for line in (result.folder / "log.jsonl").read_text().splitlines()]
+        assert 4 * 500 < max(filter(None, tokens)) <= 2 * 1024
+    else:
+        with pytest.raises(InputError, match="no memory for --batch-tokens 512 either"):
+            dnabert.pretrain([genome], tmp_path / "out", **settings)
+    assert "starting again with --batch-tokens 512 --accumulate 2" in capsys.readouterr().err
+
+
+def test_a_killed_loader_is_an_error_and_no_hang(genome: Path, tmp_path: Path) -> None:
+    settings = SMALL | {"steps": 5000, "workers": 1}
+    command = pretrain_apart(genome, tmp_path / "out", settings)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        while not (tmp_path / "out" / "checkpoint-10" / "trainer_state.json").exists():
+            assert running.poll() is None
+            time.sleep(0.02)
+        (loader,) = psutil.Process(running.pid).children()
+        loader.kill()
+        _, errors = running.communicate(timeout=60)
+    assert "InputError" in errors
+    assert "a loader process ended" in errors
+    assert "--resume" in errors

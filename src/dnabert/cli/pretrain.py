@@ -45,7 +45,12 @@ def pretrain(
     overwrite: Overwrite = False,
     device: Device = "auto",
     precision: Precision = "auto",
-    workers: Annotated[int, typer.Option("--workers", help="Loader processes beside the main one.", min=0)] = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Loader processes; default: 0 on a CPU, 4 for a GPU.", min=0)
+    ] = None,
+    checkpoint_activations: Annotated[
+        bool, typer.Option("--checkpoint-activations", help="Less memory for a third more work.")
+    ] = False,
     log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
     save_every: Annotated[int, typer.Option("--save-every", help="Steps between checkpoints.", min=1)] = 500,
 ) -> None:
@@ -71,6 +76,7 @@ def pretrain(
         device=device,
         precision=precision,
         workers=workers,
+        checkpoint_activations=checkpoint_activations,
         log_every=log_every,
         save_every=save_every,
     )

@@ -61,7 +61,9 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def computing(device: torch.device, precision: torch.dtype) -> Iterator[None]:
-    """Compute products in `precision` within the block, float32 ones on the fastest way that is exact.
+    """Compute products in `precision` within the block, those in float32 on the fastest way that is exact.
+
+    No weight may change within the block: torch keeps its copies in bfloat16 until the outermost such block ends.
 
     Parameters
     ----------
@@ -69,12 +71,18 @@ def computing(device: torch.device, precision: torch.dtype) -> Iterator[None]:
     precision : torch.dtype
         float32 or bfloat16.
     """
+    with exact_float32(device), torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+        yield
+
+
+@contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """Compute products in float32 on the fastest way that is exact within the block."""
     before = torch.get_float32_matmul_precision()
     if device.type == "cpu" and _medium_is_exact():
         torch.set_float32_matmul_precision("medium")
     try:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            yield
+        yield
     finally:
         torch.set_float32_matmul_precision(before)
 
@@ -102,4 +110,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that a device's memory is full."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    # the second is what oneDNN says when it finds no room for its own buffers
+    words = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in words or words == "could not create a primitive"
+    )

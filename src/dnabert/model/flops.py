@@ -6,7 +6,7 @@ import time
 import torch
 import transformers
 
-from dnabert.model.device import computing
+from dnabert.model.device import exact_float32
 
 
 def forward_flops(config: transformers.BertConfig, attended: float, predicted: float = 0.0) -> float:
@@ -52,7 +52,7 @@ def peak_flops(device: torch.device, precision: torch.dtype) -> float:
     size = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=device, dtype=precision) for _ in range(2))
     seconds = []
-    with torch.inference_mode(), computing(device, torch.float32):
+    with torch.inference_mode(), exact_float32(device):
         for _ in range(6):
             start = time.perf_counter()
             left @ right

@@ -1,5 +1,6 @@
 """Pre-training: from FASTA to a masked language model."""
 
+import gc
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ from dnabert.training.trainer import (
     Reporter,
     StopOnInterrupt,
     finish_run,
+    recompute_activations,
     start_run,
     train_to_end,
     training_arguments,
@@ -39,6 +41,8 @@ QUICK_WINDOWS = 128
 """Held-out windows of the evaluations during training."""
 FULL_WINDOWS = 4000
 """Held-out windows of the evaluation at the end, at most."""
+GPU_WORKERS = 4
+"""Loader processes for a GPU: one makes some million tokens a second, and steps should not wait for a slow moment."""
 TOKEN_RATE = 0.1
 """Learning rate of the k-mer embeddings, as a multiple of the others'. Each k-mer is a target once in seven steps, and
 Adam answers such rare gradients with steps so large that its logit jumps by some tenths of a nat (an estimate from
@@ -104,7 +108,8 @@ def pretrain(
     overwrite: bool = False,
     device: str = "auto",
     precision: str = "auto",
-    workers: int = 0,
+    workers: int | None = None,
+    checkpoint_activations: bool = False,
     log_every: int = 50,
     save_every: int = 500,
 ) -> Pretrained:
@@ -140,8 +145,11 @@ def pretrain(
         Replace the run in `out`.
     device, precision : str
         As in `dnabert.load`.
-    workers : int
-        Loader processes; 0 computes batches in this one.
+    workers : int, optional
+        Loader processes; 0 computes batches in this one. By default 0 on a CPU, whose cores the model needs, and 4 for
+        a GPU.
+    checkpoint_activations : bool
+        Keep the layers' inputs alone and compute the rest again on the way back: less memory, a third more work.
     log_every, save_every : int
         Steps between log lines; between checkpoints and evaluations.
 
@@ -177,10 +185,15 @@ def pretrain(
     ground = _open(genomes, holdout, weights, k, max_length)
     where = choose_device(device)
     dtype = choose_precision(precision, where)
-    every = {"logging_steps": log_every, "save_steps": save_every, "eval_steps": save_every}
+    options = {
+        "logging_steps": log_every,
+        "save_steps": save_every,
+        "eval_steps": save_every,
+        "dataloader_num_workers": (GPU_WORKERS if where.type == "cuda" else 0) if workers is None else workers,
+    }
     folder = start_run(out, settings, resume, overwrite)
     try:
-        return _train(folder, settings, ground, where, dtype, resume, dataloader_num_workers=workers, **every)
+        return _train(folder, settings, ground, where, dtype, resume, checkpoint_activations, options)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -189,9 +202,10 @@ def pretrain(
         if resume or processes.count() > 1 or halves["batch_tokens"] < max_length + 2:
             raise InputError(f"{_no_memory(where, settings)}; give {same}, which makes the same step") from error
         say(f"Warning: {_no_memory(where, settings)}; starting again with {same}, which makes the same step")
+    gc.collect()  # the Trainer that failed holds its memory in circles
     folder = start_run(out, halves, resume=False, overwrite=True)
     try:
-        return _train(folder, halves, ground, where, dtype, resume, dataloader_num_workers=workers, **every)
+        return _train(folder, halves, ground, where, dtype, resume, checkpoint_activations, options)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -232,7 +246,8 @@ def _train(
     device: torch.device,
     precision: torch.dtype,
     resume: bool,
-    **changes: Any,
+    checkpoint_activations: bool,
+    options: Mapping[str, Any],
 ) -> Pretrained:
     """Train with these settings, evaluate, write the model."""
     k, steps, accumulate = settings["k"], settings["steps"], settings["accumulate"]
@@ -249,6 +264,8 @@ def _train(
     )
     config = presets.configuration(presets.preset(settings["preset"]), k)
     model = presets.new_model(config, "masked-lm", k, settings["seed"])
+    if checkpoint_activations:
+        recompute_activations(model)
     arguments = training_arguments(
         folder,
         device,
@@ -260,7 +277,7 @@ def _train(
         warmup_steps=math.ceil(RECIPES[settings["preset"]].warmup * steps),
         seed=settings["seed"],
         eval_strategy="steps" if ground.windows else "no",
-        **changes,
+        **options,
     )
     stop = StopOnInterrupt()
     quick = _evaluation_batches(ground.windows, QUICK_WINDOWS, corpus)

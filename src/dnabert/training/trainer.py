@@ -19,7 +19,7 @@ from dnabert import processes
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing, replacing_files
 from dnabert.model.checkpoint import RECORD, quiet_transformers
-from dnabert.model.device import computing
+from dnabert.model.device import exact_float32
 from dnabert.progress import say
 
 RUN = "run.json"
@@ -258,11 +258,33 @@ def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: 
     return folder
 
 
+def recompute_activations(model: transformers.PreTrainedModel) -> None:
+    """Make a model keep its layers' inputs alone and compute the rest again on the way back."""
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable()
+    else:  # the name it had
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+
+
 def train_to_end(trainer: PackedTrainer, folder: Path, stop: StopOnInterrupt, resume: bool) -> bool:
-    """Train, from the last checkpoint where the run is resumed. Return False if the user interrupted it."""
+    """Train, from the last checkpoint where the run is resumed. Return False if the user interrupted it.
+
+    Raises
+    ------
+    InputError
+        If a loader process ended before its time.
+    """
     last = last_checkpoint(folder) if resume else None
-    with stop.listening(), quiet_transformers(), computing(trainer.args.device, torch.float32):
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    try:
+        with stop.listening(), quiet_transformers(), exact_float32(trainer.args.device):
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise InputError(
+            f"{folder}: a loader process ended ({str(error).splitlines()[0]}); go on with the same command and "
+            "--resume, with fewer --workers if memory ran short"
+        ) from error
     return not stop.asked
 
 
