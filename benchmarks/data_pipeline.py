@@ -48,7 +48,6 @@ def main(genome_file: Annotated[Path, typer.Argument(help="FASTA file.")]) -> No
         "data_pipeline",
         {
             "produced by one process (tokens/s)": round(produced),
-            "needed to feed a GPU (tokens/s)": 1_500_000,
             "eaten by the mini model in training (tokens/s)": round(eaten),
             "ratio": round(produced / eaten, 1),
             "seconds": round(time.perf_counter() - start),

@@ -122,8 +122,9 @@ def main(
         source = data if rows is None else shortened(data, rows, folder / "data")
         if model is None:
             random = presets.new_model(presets.configuration(presets.preset(preset), 6), "masked-lm", 6, 0)
-            model = folder / "random"
+            model = folder / f"random {preset}"
             checkpoint.save(Checkpoint(random, "masked-lm", 6, 1, ()), model, {})
+        trained = splits.read_folder(source, None).train.rows
         for seed in range(seeds):
             settings = {"epochs": epochs, "batch_size": 32, "learning_rate": learning_rate, "seed": seed}
             for way, train in (("dnabert", ours), ("transformers", theirs)):
@@ -132,10 +133,11 @@ def main(
     seconds = {way: float(np.median([one["seconds"] for one in ones])) for way, ones in runs.items()}
     mccs = {way: round(float(np.mean([one["test MCC"] for one in ones])), 3) for way, ones in runs.items()}
     record(
-        f"finetuning_cpu_{preset}",
+        "finetuning_cpu",
         {
+            "model": model.name,
             "data": data.name,
-            "training rows": splits.read_folder(data, None).train.rows if rows is None else rows,
+            "training rows": trained,
             "epochs": epochs,
             "seconds, median": {way: round(value, 1) for way, value in seconds.items()},
             "ratio": round(seconds["transformers"] / seconds["dnabert"], 2),

@@ -1,7 +1,6 @@
 """Keep a benchmark's figures: printed, and saved with date, hardware and versions."""
 
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
@@ -11,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from dnabert.versions import version
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -22,7 +23,7 @@ def record(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
         "benchmark": name,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": {"processor": _processor(), "cores": os.cpu_count()} | _accelerator(),
-        "versions": {package: _version(package) for package in packages} | {"python": platform.python_version()},
+        "versions": {package: version(package) for package in packages} | {"python": platform.python_version()},
         "figures": figures,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,13 +67,6 @@ def rate(items: float, seconds: Sequence[float], digits: int = 1) -> dict[str, f
         "lowest": round(items / max(seconds), digits),
         "highest": round(items / min(seconds), digits),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _accelerator() -> dict[str, str]:

@@ -7,6 +7,7 @@ memory hardly: by the input itself, not by what is made of it.
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -39,21 +40,17 @@ def write_genome(path: Path, bases: int) -> None:
         out.writelines(row.tobytes() + b"\n" for row in letters)
 
 
-def predict(folder: Path, rows: int, length: int) -> float:
-    """Predict a table of sequences with `mini`; return the seconds."""
-    from benchmarks.inference import random_classifier
+def predict(folder: Path) -> float:
+    """Predict a table of sequences; return the seconds."""
     from dnabert.inference.predict import predict_file
 
-    model = random_classifier("mini", folder / "model")
-    write_sequences(folder / "warm.csv", 100, length)
-    predict_file(model, folder / "warm.csv", folder / "warm.parquet")
-    write_sequences(folder / "table.csv", rows, length)
+    predict_file(folder / "model", folder / "warm.csv", folder / "warm.parquet")
     start = time.perf_counter()
-    predict_file(model, folder / "table.csv", folder / "out.parquet")
+    predict_file(folder / "model", folder / "table.csv", folder / "out.parquet")
     return time.perf_counter() - start
 
 
-def open_genome(folder: Path, bases: int) -> float:
+def open_genome(folder: Path) -> float:
     """Convert a genome and draw 100 batches from it; return the seconds."""
     from benchmarks.training import K
     from dnabert.sequence.genome import Genome
@@ -61,9 +58,7 @@ def open_genome(folder: Path, bases: int) -> float:
     from dnabert.training.corpus import Corpus, training_batch
     from dnabert.training.regions import region_bounds, split_regions
 
-    write_genome(folder / "warm.fa", 100_000)
     Genome.open(folder / "warm.fa")
-    write_genome(folder / "genome.fa", bases)
     start = time.perf_counter()
     genomes = (Genome.open(folder / "genome.fa"),)
     train, _ = split_regions(genomes, (), K)
@@ -75,10 +70,28 @@ def open_genome(folder: Path, bases: int) -> float:
 
 
 def point(what: str, size: int, length: int) -> dict[str, float]:
-    """Measure one point in this process."""
+    """Make the input of one point, and measure it in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        seconds = open_genome(folder, size) if what == "genome" else predict(folder, size, length)
+        if what == "genome":
+            write_genome(folder / "warm.fa", 100_000)
+            write_genome(folder / "genome.fa", size)
+        else:
+            from benchmarks.inference import random_classifier
+
+            random_classifier("mini", folder / "model")
+            write_sequences(folder / "warm.csv", 100, length)
+            write_sequences(folder / "table.csv", size, length)
+        command = [sys.executable, "-m", "benchmarks.scaling", "--point", what, name]
+        environment = os.environ | {"DNABERT_CACHE": str(folder / "cache")}
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def measure(what: str, folder: Path) -> dict[str, float]:
+    """Measure one point in this process."""
+    seconds = open_genome(folder) if what == "genome" else predict(folder)
     return {
         "seconds": round(seconds, 2),
         "peak memory (MB)": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
@@ -98,15 +111,12 @@ def main(
         figures[title] = {}
         for size, length in points:
             size = int(size * scale)
-            command = [sys.executable, "-m", "benchmarks.scaling", "--point", f"{what},{size},{length}"]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            figures[title][f"{length if what == 'length' else size:,}"] = json.loads(done.stdout)
+            figures[title][f"{length if what == 'length' else size:,}"] = point(what, size, length)
     record("scaling", figures)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--point"]:
-        what, size, length = sys.argv[2].split(",")
-        print(json.dumps(point(what, int(size), int(length))))
+        print(json.dumps(measure(sys.argv[2], Path(sys.argv[3]))))
     else:
         typer.run(main)

@@ -5,6 +5,7 @@ same sequences padded to their longest. Each way runs in a process of its own, w
 """
 
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -26,8 +27,9 @@ from dnabert.model.flops import forward_flops, peak_flops
 from dnabert.sequence.genome import Genome
 from dnabert.training import masking
 from dnabert.training.corpus import Corpus, MaskedBatch, training_batch
+from dnabert.training.pretrain import GPU_WORKERS, packed_trainer
 from dnabert.training.regions import region_bounds, split_regions
-from dnabert.training.trainer import PackedTrainer, training_arguments
+from dnabert.training.trainer import StopOnInterrupt, train_to_end, training_arguments
 
 K = 6
 WARM_UP = 2
@@ -46,21 +48,21 @@ def random_corpus(folder: Path, tokens: int, batches: int) -> Corpus:
 
 
 class StepTimer(TrainerCallback):
-    """Seconds of each step."""
+    """Seconds from the end of a step to the end of the next: loading, packing or padding, copying, computing."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.start = 0.0
-
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        """Start the clock."""
-        self.start = time.perf_counter()
+        self.ends: list[float] = []
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Stop it, when the device has done what it was given."""
+        """Read the clock when the device has done what it was given."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self.seconds.append(time.perf_counter() - self.start)
+        self.ends.append(time.perf_counter())
+
+    @property
+    def seconds(self) -> list[float]:
+        """Of each step after the warm-up."""
+        return np.diff(self.ends)[WARM_UP - 1 :].tolist()
 
 
 class Items(Dataset[Any]):
@@ -77,22 +79,24 @@ class Items(Dataset[Any]):
 
 
 def train_packed(corpus: Corpus, preset: str, device: torch.device, precision: str, folder: Path) -> StepTimer:
-    """Train as `dnabert pretrain` does."""
+    """Train as `dnabert pretrain` does, with its own Trainer."""
     model = presets.new_model(presets.configuration(presets.preset(preset), K), "masked-lm", K, 0)
     timer = StepTimer()
-    steps = corpus.batches
-    items = [training_batch(corpus, i) for i in range(steps)]
     dtype = choose_precision(precision, device)
-    options = {"max_steps": steps, "per_device_train_batch_size": 1, "save_strategy": "no", "learning_rate": 1e-4}
-    PackedTrainer(
-        model=model,
-        args=training_arguments(folder, device, dtype, **options),
-        train_dataset=Items([one.batch._asdict() | {"rows": one.rows, "labels": one.labels} for one in items]),
-        data_collator=lambda one: one[0],
-        evaluation=lambda _: {},
-        in_order=True,
-        callbacks=[timer],
-    ).train()
+    arguments = training_arguments(
+        folder,
+        device,
+        dtype,
+        max_steps=corpus.batches,
+        per_device_train_batch_size=1,
+        save_strategy="no",
+        learning_rate=1e-4,
+        dataloader_num_workers=GPU_WORKERS if device.type == "cuda" else 0,
+    )
+    stop = StopOnInterrupt()
+    trainer = packed_trainer(model, arguments, corpus, [], stop, device, dtype, math.inf)
+    trainer.add_callback(timer)
+    train_to_end(trainer, folder, stop, resume=False)
     return timer
 
 
@@ -168,17 +172,17 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
         else:
             timer = train_padded(corpus, preset, where, way.endswith("bf16"), size, folder)
             a_step = size * float(lengths.mean())
-    seconds = statistics.median(timer.seconds[WARM_UP:])
+    seconds = statistics.median(timer.seconds)
     config = presets.configuration(presets.preset(preset), K)
     need = 3 * forward_flops(config, float((lengths.astype(float) ** 2).sum() / lengths.sum()), 0.15)
-    peak = peak_flops(where, choose_precision("auto", where))
+    peak = peak_flops(where, torch.float32 if way == "transformers" else choose_precision("auto", where))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if where.type == "cuda":
         memory = torch.cuda.max_memory_allocated(where)
     return {
         "tokens/s": round(a_step / seconds, 1),
         "tokens a step": round(a_step),
-        "seconds a step": [round(one, 3) for one in timer.seconds[WARM_UP:]],
+        "seconds a step": [round(one, 3) for one in timer.seconds],
         "peak, measured (GFLOP/s)": round(peak / 1e9),
         "MFU": round(a_step / seconds * need / peak, 3),
         "peak memory (MB)": round(memory / 1e6),
@@ -186,7 +190,7 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
 
 
 def compare(ways: list[str], turns: int, **options: Any) -> dict[str, Any]:
-    """Measure the ways in turns, each in a process of its own; the last way is what ratios are of."""
+    """Measure the ways in turns, each in a process of its own; ratios are of the first to the others."""
     results: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     for _ in range(turns):
         for way in ways:

@@ -11,7 +11,7 @@ import dnabert
 
 SOURCE = Path(dnabert.__file__).parent
 FLOORS = ("sequence", "model", "inference", "training", "cli")
-GROUND = {"errors", "files", "processes", "progress"}
+GROUND = {"errors", "files", "processes", "progress", "versions"}
 
 
 def imported_floors(path: Path) -> set[str]:

@@ -1,5 +1,6 @@
 """Pre-training `base` beside transformers' Trainer: float32 as it comes, and bfloat16 at its best batch size."""
 
+import subprocess
 from typing import Any
 
 from benchmarks.gpu.options import Out, Smoke, device, run
@@ -8,18 +9,23 @@ from benchmarks.training import compare
 
 
 def main(out: Out, smoke: Smoke = False) -> None:
-    """Time steps on the paper's lengths."""
+    """Time steps on the paper's lengths; what does not fit into memory is left out and said."""
     where = device(smoke)
-    preset, tokens, steps, sizes = ("mini", 1100, 1, [2]) if smoke else ("base", 65_536, 12, [32, 64, 128, 256])
+    preset, tokens, steps, sizes = ("mini", 1100, 1, [2]) if smoke else ("base", 65_536, 10, [64, 128, 256])
     options: dict[str, Any] = {"preset": preset, "device": str(where), "tokens": tokens, "steps": steps}
-    figures: dict[str, Any] = {
-        f"their batches: {size}": compare(["dnabert", "transformers bf16"], 1, size=size, **options) for size in sizes
-    }
+    tried = {f"transformers bf16, batches of {size}": ("transformers bf16", size) for size in sizes}
     if not smoke:
-        figures["their default"] = compare(["dnabert", "transformers"], 1, size=64, **options)
-    best = max(one["tokens/s"].get("transformers bf16", 0.0) for one in figures.values())
-    ours = max(one["tokens/s"]["dnabert"] for one in figures.values())
-    figures["ratio to their best batch size"] = round(ours / best, 2)
+        tried["transformers as it comes, batches of 64"] = ("transformers", 64)
+    figures: dict[str, Any] = {}
+    for name, (way, size) in tried.items():
+        try:
+            figures[name] = compare(["dnabert", way], 1, size=size, **options)
+        except subprocess.CalledProcessError as error:
+            figures[name] = f"failed: exit code {error.returncode}"
+        record("gpu_pretraining", figures, out)  # what is measured is kept, whatever comes
+    ratios = [one["ratio of tokens/s"] for one in figures.values() if isinstance(one, dict)]
+    best = min((one["transformers bf16"] for one in ratios if "transformers bf16" in one), default=None)
+    figures["ratio to their best batch size, each beside its own run of ours"] = best
     record("gpu_pretraining", figures, out)
 
 

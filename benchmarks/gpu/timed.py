@@ -1,6 +1,7 @@
 """A pre-training of some minutes on a genome; its checkpoint is small enough to be carried home (bfloat16, shards)."""
 
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -32,7 +33,8 @@ def main(
         def train(steps: int) -> Pretrained:
             return pretrain(
                 [genome],
-                folder / str(steps),
+                folder / "run",
+                overwrite=True,
                 preset=preset,
                 steps=steps,
                 batch_tokens=tokens,
@@ -51,6 +53,7 @@ def main(
         result = train(steps)
         loaded = checkpoint.load(result.folder)
         home = out / "model"
+        shutil.rmtree(home, ignore_errors=True)
         checkpoint.save(
             loaded._replace(model=loaded.model.to(torch.bfloat16)), home, {"metrics": result.metrics}, SHARD
         )
@@ -59,7 +62,7 @@ def main(
         "genome": genome.name,
         "preset": preset,
         "steps": steps,
-        "tokens/s": round(tokens / a_step),
+        "tokens/s of the probe": round(tokens / a_step),
         "held out": result.metrics,
         "checkpoint (MiB)": round(sum(sizes) / 2**20, 1),
         "largest file (MiB)": round(max(sizes) / 2**20, 1),

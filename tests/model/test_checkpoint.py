@@ -1,13 +1,16 @@
 """Model directories in both directions."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
+import dnabert
 from dnabert.errors import InputError
 from dnabert.model import checkpoint, presets
 from dnabert.model.packing import pack
@@ -114,3 +117,17 @@ def test_what_is_no_model_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(InputError, match="the weights do not load"):
         checkpoint.load(tmp_path)
+
+
+def test_weights_kept_in_bfloat16_compute_like_any_others(tmp_path: Path) -> None:
+    full = checkpoint.load(tiny_model(tmp_path / "full", "classification", labels=("a", "b")))
+    half = full._replace(model=copy.deepcopy(full.model).to(torch.bfloat16))
+    checkpoint.save(half, tmp_path / "half", {}, shard_bytes=100_000)
+    assert len(list((tmp_path / "half").glob("model-*.safetensors"))) > 1
+    loaded = checkpoint.load(tmp_path / "half")
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
+    sequences = ["ACGTTGCA" * 5, "GATTACA" * 3]
+    expected = dnabert.load(tmp_path / "full", precision="float32").predict(sequences).logits
+    np.testing.assert_allclose(
+        dnabert.load(tmp_path / "half", precision="float32").predict(sequences).logits, expected, atol=0.1
+    )

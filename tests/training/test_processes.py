@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.conftest import random_dna, run_command, write_fasta
+from tests.conftest import random_dna, run_command, tiny_model, write_fasta
 
 TOGETHER = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dnabert")
 ALONE = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -50,3 +50,17 @@ def test_two_processes_train_as_one_does_and_survive_the_loss_of_one(tmp_path: P
     assert len(two["loss"]) == 8
     for name in one:
         assert two[name] == pytest.approx(one[name], abs=1e-5)
+
+
+def test_two_processes_fine_tune(tmp_path: Path, rng: np.random.Generator) -> None:
+    model = tiny_model(tmp_path / "model")
+    rows = [(random_dna(30, rng), i % 2) for i in range(60)]
+    table = tmp_path / "t.csv"
+    table.write_text("sequence,label\n" + "".join(f"{sequence},{label}\n" for sequence, label in rows))
+    arguments = ["finetune", table, "--split", "0.8,0.1,0.1", "--model", model, "--epochs", 2, "--batch-size", 8]
+    command = [str(part) for part in (*TOGETHER, *arguments, "--device", "cpu", "--out", tmp_path / "out")]
+    done = subprocess.run(command, env=os.environ | ALONE, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("metrics.json") == 1, "one process speaks"
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == 2 * 3  # 48 rows in steps of twice 8

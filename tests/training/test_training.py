@@ -17,7 +17,7 @@ import transformers
 
 import dnabert
 from dnabert.errors import InputError
-from dnabert.model import checkpoint, presets
+from dnabert.model import attention, checkpoint, presets
 from dnabert.training import corpus as corpus_module
 from dnabert.training import pretrain as pretraining
 from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
@@ -290,11 +290,41 @@ def test_a_collapsed_model_is_called_out(tmp_path: Path, rng: np.random.Generato
     assert "WARNING: all 40 predictions are 'yes'" in predicted.stderr
 
 
-def test_activations_computed_again_change_nothing(genome: Path, tmp_path: Path) -> None:
-    settings = SMALL | {"steps": 4, "precision": "float32"}
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_activations_computed_again_change_nothing(
+    precision: str, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    attend = attention.attend
+
+    def counting(*others: Any) -> torch.Tensor:
+        calls.append(1)
+        return attend(*others)
+
+    monkeypatch.setattr(attention, "attend", counting)
+    settings = SMALL | {"steps": 4, "save_every": 9, "holdout": ("0",), "precision": precision}
     kept = dnabert.pretrain([genome], tmp_path / "kept", **settings)
+    once = len(calls)
     again = dnabert.pretrain([genome], tmp_path / "again", **settings, checkpoint_activations=True)
     assert losses(again.folder) == losses(kept.folder)
+    assert once == 4 * TINY.layers
+    assert len(calls) - once == 4 * (2 * TINY.layers - 1)  # all layers but the last twice
+
+
+def test_memory_that_runs_short_late_costs_no_checkpoint(
+    genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SMALL | {"steps": 12}
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)  # after the last step
+        with pytest.raises(InputError, match="no memory for --batch-tokens 512 any more; go on with --resume"):
+            dnabert.pretrain([genome], tmp_path / "out", **settings)
+    assert (tmp_path / "out" / "checkpoint-12").is_dir()
+    assert dnabert.pretrain([genome], tmp_path / "out", **settings, resume=True).finished
 
 
 @pytest.mark.parametrize("room", [600, 300])

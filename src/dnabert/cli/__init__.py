@@ -23,9 +23,9 @@ for command in (pretrain.pretrain, finetune.finetune, evaluate.evaluate, predict
 @app.callback(invoke_without_command=True)
 def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     if version:
-        import importlib.metadata
+        from dnabert import versions
 
-        print(f"dnabert {importlib.metadata.version('dnabert')}")
+        print(f"dnabert {versions.version('dnabert')}")
         raise typer.Exit
 
 

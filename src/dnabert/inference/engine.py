@@ -13,6 +13,7 @@ from dnabert.inference.prepared import prepare
 from dnabert.model import checkpoint
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import choose_device, choose_precision, computing, is_out_of_memory
+from dnabert.model.encoder import Encoder, layers_from
 from dnabert.model.packing import PackedBatch, pack_rows
 from dnabert.progress import say, track_items
 from dnabert.sequence import tables
@@ -33,11 +34,14 @@ class Engine(NamedTuple):
     device : torch.device
     precision : torch.dtype
         What products are computed in; weights stay float32.
+    prepared : Encoder, optional
+        The layers laid out for a CPU: a second copy of their weights, in `precision`.
     """
 
     checkpoint: Checkpoint
     device: torch.device
     precision: torch.dtype
+    prepared: Encoder | None = None
 
 
 def start(path: str | os.PathLike[str] | Checkpoint, device: str = "auto", precision: str = "auto") -> Engine:
@@ -60,8 +64,7 @@ def start(path: str | os.PathLike[str] | Checkpoint, device: str = "auto", preci
     where = choose_device(device)
     dtype = choose_precision(precision, where)
     loaded.model.to(where).eval()
-    loaded.model.bert.prepared = prepare(loaded.model.bert, dtype) if where.type == "cpu" else None
-    return Engine(loaded, where, dtype)
+    return Engine(loaded, where, dtype, prepare(loaded.model.bert, dtype) if where.type == "cpu" else None)
 
 
 def as_table(sequences: Sequences) -> Table:
@@ -119,8 +122,8 @@ def run(
         if not is_out_of_memory(error):
             raise
         raise InputError(
-            f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; "
-            f"give --batch-tokens {budget // 8} or less, or another --device"
+            f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; compute fewer at a time "
+            "(--batch-tokens) or on another --device"
         ) from error
 
 
@@ -137,6 +140,7 @@ def _run(
     with (
         torch.inference_mode(),
         computing(engine.device, engine.precision),
+        layers_from(engine.prepared),
         track_items(description, table.rows, "sequences") as advance,
     ):
         for rows in tables.batches_of_rows(lengths, budget):

@@ -51,13 +51,14 @@ def prepare(bert: transformers.BertModel, precision: torch.dtype) -> Encoder | N
     Returns
     -------
     Encoder or None
-        To be set as `bert.prepared`; None where torch has no oneDNN or the model is not of the usual form.
+        For `layers_from`; None where torch has no oneDNN, oneDNN no bfloat16, or the model is not of the usual form.
     """
     operations = torch.ops.mkldnn
     if not (
         torch.backends.mkldnn.is_available()
         and hasattr(operations, "_linear_pointwise")
         and hasattr(operations, "_reorder_linear_weight")
+        and (precision == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
         and bert.config.hidden_act == "gelu"
     ):
         return None

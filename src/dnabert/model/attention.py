@@ -54,7 +54,7 @@ def packed_attention(
     Returns
     -------
     tuple of torch.Tensor, shape (1, tokens, heads, head size), and None
-        The second entry stands for the attention weights, which are never formed.
+        The second entry stands for the attention weights, which are not returned.
     """
     # (tokens, heads, head size)
     query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
@@ -178,5 +178,6 @@ def _no_mask(*_: Any, **__: Any) -> None:
     """Return no mask: the boundaries say all there is to say."""
 
 
+# the mask's for transformers' own `forward`, which asks for one; `encoder.encode` gives None
 AttentionInterface.register(PACKED_ATTENTION, packed_attention)
 AttentionMaskInterface.register(PACKED_ATTENTION, _no_mask)

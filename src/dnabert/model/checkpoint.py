@@ -3,7 +3,6 @@
 Any directory of a BERT whose vocabulary has 4**k + 5 tokens loads, and everything saved here loads in transformers.
 """
 
-import importlib.metadata
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from dnabert.model.attention import PACKED_ATTENTION
 from dnabert.model.heads import ARCHITECTURES, HEADS
 from dnabert.sequence.kmers import K_RANGE, k_of_vocabulary, vocabulary_size
 from dnabert.sequence.tokenizer import KmerTokenizer
+from dnabert.versions import version
 
 RECORD = "dnabert.json"
 
@@ -97,7 +97,11 @@ def load(
         torch.manual_seed(seed)
         try:
             model = HEADS[task].from_pretrained(
-                folder, config=config, attn_implementation=PACKED_ATTENTION, ignore_mismatched_sizes=labels is not None
+                folder,
+                config=config,
+                dtype=torch.float32,  # whatever it was stored in: precision is chosen where the model runs
+                attn_implementation=PACKED_ATTENTION,
+                ignore_mismatched_sizes=labels is not None,
             )
         except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise InputError(f"{folder}: the weights do not load ({str(error).splitlines()[0]})") from error
@@ -139,17 +143,10 @@ def save(
             "k": checkpoint.k,
             "stride": checkpoint.stride,
             "labels": list(checkpoint.labels),
-            "versions": {name: _version(name) for name in ("dnabert", "torch", "transformers")},
+            "versions": {name: version(name) for name in ("dnabert", "torch", "transformers")},
             "command": sys.argv,
         }
         (temporary / RECORD).write_text(json.dumps(facts | record, indent=2, default=str) + "\n")
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # run from its sources
-        return "not installed"
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Where models compute and in what numbers: the one place where device and precision are decided.
 
-`auto` takes bfloat16 where the processor computes in it: right for logits and for training, at two to five times the
-speed of float32. Small differences (between alleles, say) drown in its rounding; what computes them asks for float32.
+`auto` takes bfloat16 where the processor computes in it: right for logits and for training, and several times as fast
+as float32. Small differences (between alleles, say) drown in its rounding; what computes them asks for float32.
 """
 
 import functools

@@ -1,15 +1,29 @@
 """transformers' BERT encoder over a packed batch, computing only what is read from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeAlias
 
 import torch
 import transformers
 
-from dnabert.model.packing import PackedBatch, model_inputs
+from dnabert.model.packing import PackedBatch
 
 Encoder: TypeAlias = Callable[[torch.Tensor, PackedBatch, torch.Tensor | None], torch.Tensor]
 """Takes embeddings, shape (tokens, hidden size), the batch and the rows to return; what `encode` does after them."""
+
+_layers: ContextVar[Encoder | None] = ContextVar("layers", default=None)
+
+
+@contextmanager
+def layers_from(encoder: Encoder | None) -> Iterator[None]:
+    """Let `encode` compute a model's layers in another way within the block; None is its own way."""
+    token = _layers.set(encoder)
+    try:
+        yield
+    finally:
+        _layers.reset(token)
 
 
 def encode(bert: transformers.BertModel, batch: PackedBatch, rows: torch.Tensor | None = None) -> torch.Tensor:
@@ -18,8 +32,7 @@ def encode(bert: transformers.BertModel, batch: PackedBatch, rows: torch.Tensor 
     Parameters
     ----------
     bert : transformers.BertModel
-        The encoder, with packed attention. If it has an attribute `prepared`, an `Encoder`, its layers are computed by
-        that.
+        The encoder, with packed attention.
     batch : PackedBatch
     rows : torch.Tensor, int64, shape (rows,), optional
         Which tokens are read; all by default. Nothing reads the others' last layer, so all of it but attention, three
@@ -30,20 +43,20 @@ def encode(bert: transformers.BertModel, batch: PackedBatch, rows: torch.Tensor 
     torch.Tensor, shape (rows, hidden size)
         The last layer.
     """
-    inputs = model_inputs(batch)
+    boundaries = {"cu_seqlens": batch.cu_seqlens, "max_seqlen": batch.max_seqlen}
     # token types are all 0 (one sequence a row); given, so that BERT does not gather them from its positions
     hidden = bert.embeddings(
-        input_ids=inputs.pop("input_ids"),  # (1, tokens)
-        position_ids=inputs.pop("position_ids"),
+        input_ids=batch.input_ids[None],  # (1, tokens): one row, boundaries beside it
+        position_ids=batch.position_ids[None],
         token_type_ids=torch.zeros_like(batch.input_ids)[None],
     )  # (1, tokens, hidden size)
-    prepared: Encoder | None = getattr(bert, "prepared", None)
-    if prepared is not None:
-        return prepared(hidden[0], batch, rows)
+    layers = _layers.get()
+    if layers is not None:
+        return layers(hidden[0], batch, rows)
     for layer in bert.encoder.layer[:-1]:
-        hidden = layer(hidden, None, **inputs)
+        hidden = layer(hidden, None, **boundaries)
     last = bert.encoder.layer[-1]
-    attended, _ = last.attention.self(hidden, None, **inputs)
+    attended, _ = last.attention.self(hidden, None, **boundaries)
     if rows is not None:
         attended, hidden = attended[:, rows], hidden[:, rows]  # (1, rows, hidden size)
     out: torch.Tensor = last.feed_forward_chunk(last.attention.output(attended, hidden))[0]

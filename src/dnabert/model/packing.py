@@ -1,7 +1,7 @@
 """A batch is a flat run of tokens plus boundaries: no padding anywhere."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -91,16 +91,6 @@ def pack(sequences: Sequence[np.ndarray]) -> PackedBatch:
         input_ids[at + length - 1] = SEP
         at += length
     return packed(input_ids, lengths)
-
-
-def model_inputs(batch: PackedBatch) -> dict[str, Any]:
-    """Name the parts of a batch as `BertModel.forward` takes them: one row of tokens, boundaries beside it."""
-    return {
-        "input_ids": batch.input_ids[None],  # (1, tokens)
-        "position_ids": batch.position_ids[None],  # (1, tokens)
-        "cu_seqlens": batch.cu_seqlens,
-        "max_seqlen": batch.max_seqlen,
-    }
 
 
 def pack_rows(table: Table, rows: np.ndarray, k: int, stride: int = 1) -> PackedBatch:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import filelock
 import numba
 import numpy as np
 
@@ -66,9 +67,7 @@ class Genome(NamedTuple):
         path = existing_file(fasta, "FASTA file").resolve()
         entry = _cache_entry(path)
         if not (entry / "contigs.json").is_file():
-            with replacing(entry) as temporary:
-                temporary.mkdir()
-                _write_codes(path, temporary)
+            _convert(path, entry)
         contigs = json.loads((entry / "contigs.json").read_text())
         starts = np.concatenate([[0], np.cumsum(contigs["lengths"], dtype=np.int64)])
         return cls(path, np.memmap(entry / "codes.u8", dtype=np.uint8, mode="r"), tuple(contigs["names"]), starts)
@@ -129,6 +128,22 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("dnabert"))
+
+
+def _convert(path: Path, entry: Path) -> None:
+    """Write a genome into the cache; of several processes that want it, one does, the others wait."""
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(entry.with_name(f"{entry.name}.lock")):
+            if not (entry / "contigs.json").is_file():
+                with replacing(entry) as temporary:
+                    temporary.mkdir()
+                    _write_codes(path, temporary)
+    except OSError as error:
+        raise InputError(
+            f"{entry.parent}: the cache of genomes cannot be written ({error.strerror}); make room, or set "
+            "DNABERT_CACHE to another folder"
+        ) from error
 
 
 def _cache_entry(path: Path) -> Path:

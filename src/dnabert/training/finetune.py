@@ -18,7 +18,7 @@ from dnabert.files import claim_folder, replacing_files
 from dnabert.inference.engine import Engine, run
 from dnabert.inference.predict import logits_of, softmax
 from dnabert.model import checkpoint, presets
-from dnabert.model.device import choose_device, choose_precision, describe
+from dnabert.model.device import choose_precision, describe, is_out_of_memory
 from dnabert.model.packing import pack_rows
 from dnabert.progress import say
 from dnabert.sequence import tables
@@ -35,6 +35,7 @@ from dnabert.training.trainer import (
     start_run,
     train_to_end,
     training_arguments,
+    training_device,
 )
 
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -106,7 +107,7 @@ def finetune(
     epochs : int, optional
         By default at least 3, and as many as make 1,500 steps, 30 at most.
     batch_size : int
-        Sequences a step.
+        Sequences a step and process.
     learning_rate : float, optional
         Peak rate; by default 3e-5 for a hidden size of 768, larger for smaller models in inverse proportion to the
         square of the size.
@@ -141,7 +142,7 @@ def finetune(
         if part is not None:  # each raises for what training would stumble over
             splits.class_codes(part, classes)
             tables.check_lengths(part, loaded.k, loaded.stride, loaded.longest)
-    steps_an_epoch = math.ceil(parts.train.rows / batch_size)
+    steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
     settings: dict[str, Any] = {
         "data": [str(Path(path).resolve()) for path in _as_paths(data)],
         "model": str(model),
@@ -152,8 +153,9 @@ def finetune(
         "learning_rate": learning_rate or 3e-5 * (768 / loaded.model.config.hidden_size) ** 2,
         "dropout": dropout,
         "seed": seed,
+        "processes": processes.count(),
     }
-    where = choose_device(device)
+    where = training_device(device)
     engine = Engine(loaded, where, choose_precision(precision, where))
     folder = start_run(out, settings, resume, overwrite)
     arguments = training_arguments(
@@ -179,7 +181,15 @@ def finetune(
         f"classes ({', '.join(classes[:6])}{', …' if len(classes) > 6 else ''}), {settings['epochs']} epochs, "
         f"peak rate {settings['learning_rate']:.2g}; {describe(where, engine.precision)}"
     )
-    if not train_to_end(trainer, folder, stop, resume):
+    try:
+        completed = train_to_end(trainer, folder, stop, resume)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"{where} has no memory for --batch-size {batch_size}; give {max(batch_size // 2, 1)} and a new --out"
+        ) from error
+    if not completed:
         return Finetuned(folder, classes, None, None, finished=False)
     if not processes.is_first():
         return Finetuned(folder, classes, None, None, finished=True)

@@ -17,7 +17,7 @@ from dnabert.errors import InputError
 from dnabert.files import claim_folder
 from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.device import choose_device, choose_precision, describe, is_out_of_memory
+from dnabert.model.device import choose_precision, describe, is_out_of_memory
 from dnabert.model.flops import forward_flops, peak_flops
 from dnabert.progress import say
 from dnabert.sequence.genome import Genome
@@ -31,10 +31,12 @@ from dnabert.training.trainer import (
     Reporter,
     StopOnInterrupt,
     finish_run,
+    last_checkpoint,
     recompute_activations,
     start_run,
     train_to_end,
     training_arguments,
+    training_device,
 )
 
 QUICK_WINDOWS = 128
@@ -149,7 +151,8 @@ def pretrain(
         Loader processes; 0 computes batches in this one. By default 0 on a CPU, whose cores the model needs, and 4 for
         a GPU.
     checkpoint_activations : bool
-        Keep the layers' inputs alone and compute the rest again on the way back: less memory, a third more work.
+        Keep the inputs of all layers but the last alone and compute the rest again on the way back: less memory, up to
+        a third more work.
     log_every, save_every : int
         Steps between log lines; between checkpoints and evaluations.
 
@@ -181,9 +184,10 @@ def pretrain(
         "accumulate": accumulate,
         "learning_rate": learning_rate or recipe.learning_rate,
         "seed": seed,
+        "processes": processes.count(),
     }
     ground = _open(genomes, holdout, weights, k, max_length)
-    where = choose_device(device)
+    where = training_device(device)
     dtype = choose_precision(precision, where)
     options = {
         "logging_steps": log_every,
@@ -197,11 +201,17 @@ def pretrain(
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        halves = settings | {"batch_tokens": batch_tokens // 2, "accumulate": accumulate * 2}
-        same = f"--batch-tokens {halves['batch_tokens']} --accumulate {halves['accumulate']}"
-        if resume or processes.count() > 1 or halves["batch_tokens"] < max_length + 2:
-            raise InputError(f"{_no_memory(where, settings)}; give {same}, which makes the same step") from error
-        say(f"Warning: {_no_memory(where, settings)}; starting again with {same}, which makes the same step")
+        if last_checkpoint(folder):
+            raise InputError(
+                f"{_no_memory(where, settings)} any more; go on with --resume when other programs have left it"
+            ) from error
+        if processes.count() > 1 or batch_tokens // 2 < max_length + 2:
+            raise InputError(f"{_no_memory(where, settings)}; give fewer, or a smaller --preset") from error
+    halves = settings | {"batch_tokens": batch_tokens // 2, "accumulate": accumulate * 2}
+    say(
+        f"Warning: {_no_memory(where, settings)}; starting again with --batch-tokens {halves['batch_tokens']} "
+        f"--accumulate {halves['accumulate']}, as many tokens a step (--resume needs these settings too)"
+    )
     gc.collect()  # the Trainer that failed holds its memory in circles
     folder = start_run(out, halves, resume=False, overwrite=True)
     try:
@@ -287,7 +297,7 @@ def _train(
         f"MFU: a token trained on is {need / 1e6:,.1f} MFLOP (3 forward passes: 2 for each weight, attention "
         f"included); the peak is a product measured at {peak / 1e9:,.0f} GFLOP/s"
     )
-    trainer = _trainer(model, arguments, corpus, quick, stop, device, precision, processes.count() * peak / need)
+    trainer = packed_trainer(model, arguments, corpus, quick, stop, device, precision, processes.count() * peak / need)
     if not train_to_end(trainer, folder, stop, resume):
         return Pretrained(folder, trainer.state.global_step, {}, finished=False)
     if not processes.is_first():
@@ -335,7 +345,7 @@ def _evaluation_batches(windows: Sequence[np.ndarray], most: int, corpus: Corpus
     return evaluation_batches(held_out)
 
 
-def _trainer(
+def packed_trainer(
     model: torch.nn.Module,
     arguments: TrainingArguments,
     corpus: Corpus,
@@ -345,6 +355,7 @@ def _trainer(
     precision: torch.dtype,
     tokens_at_peak: float,
 ) -> PackedTrainer:
+    """Make the Trainer of a pre-training run: items of the corpus in order, `quick` evaluated on the way."""
     tally = _Tally(corpus.k)
     return PackedTrainer(
         model=model,

@@ -19,7 +19,7 @@ from dnabert import processes
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing, replacing_files
 from dnabert.model.checkpoint import RECORD, quiet_transformers
-from dnabert.model.device import exact_float32
+from dnabert.model.device import choose_device, exact_float32
 from dnabert.progress import say
 
 RUN = "run.json"
@@ -182,8 +182,12 @@ class StopOnInterrupt(TrainerCallback):
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def on_step_end(self, _: TrainingArguments, __: TrainerState, control: TrainerControl, **___: Any) -> None:
+    def on_step_end(self, arguments: TrainingArguments, _: TrainerState, control: TrainerControl, **___: Any) -> None:
         """Pass the wish on to the Trainer."""
+        if torch.distributed.is_initialized():  # all stop after the same step, whichever of them was asked
+            asked = torch.tensor(float(self.asked), device=arguments.device)
+            torch.distributed.all_reduce(asked)
+            self.asked = bool(asked)
         if self.asked:
             control.should_save = True
             control.should_training_stop = True
@@ -212,7 +216,28 @@ def training_arguments(folder: Path, device: torch.device, precision: torch.dtyp
         "disable_tqdm": True,
         "report_to": "none",
     }
-    return TrainingArguments(**(common | changes))
+    arguments = TrainingArguments(**(common | changes))
+    if arguments.device.type == "cuda":
+        arguments._n_gpu = 1  # several GPUs are several processes: a packed batch cannot be cut up among them
+    return arguments
+
+
+def training_device(name: str) -> torch.device:
+    """Turn a device's name into the device to train on, which is that of the Trainer.
+
+    Raises
+    ------
+    InputError
+        If it is a CUDA device that is not this process's own.
+    """
+    device = choose_device(name)
+    own = int(os.environ.get("LOCAL_RANK", "0"))
+    if device.type == "cuda" and device.index not in (None, own):
+        raise InputError(
+            f"--device {name}: training takes the GPUs it sees in their order; give --device cuda and set "
+            f"CUDA_VISIBLE_DEVICES={device.index}"
+        )
+    return device
 
 
 def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: bool, overwrite: bool) -> Path:
