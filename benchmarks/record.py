@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import resource
 import statistics
 import sys
 import time
@@ -67,6 +68,18 @@ def rate(items: float, seconds: Sequence[float], digits: int = 1) -> dict[str, f
         "lowest": round(items / max(seconds), digits),
         "highest": round(items / min(seconds), digits),
     }
+
+
+def peak_memory() -> float:
+    """Return the largest memory this process has held, in MB.
+
+    Not `ru_maxrss`, where that can be had: a process inherits it from the one that started it.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 
 def _accelerator() -> dict[str, str]:

@@ -8,7 +8,6 @@ memory hardly: by the input itself, not by what is made of it.
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from benchmarks.record import record
+from benchmarks.record import peak_memory, record
 
 LETTERS = np.frombuffer(b"ACGT", dtype=np.uint8)
 
@@ -94,7 +93,7 @@ def measure(what: str, folder: Path) -> dict[str, float]:
     seconds = open_genome(folder) if what == "genome" else predict(folder)
     return {
         "seconds": round(seconds, 2),
-        "peak memory (MB)": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
+        "peak memory (MB)": round(peak_memory()),
     }
 
 

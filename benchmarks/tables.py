@@ -4,7 +4,6 @@ python -m benchmarks.tables
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record import record
+from benchmarks.record import peak_memory, record
 
 ROWS, LENGTH = 1_000_000, 101
 
@@ -53,7 +52,7 @@ def tensors(path: Path) -> dict[str, float]:
 def work(path: Path, tables: Any, pack: Callable[[Any, np.ndarray], Any]) -> dict[str, float]:
     """Read, tokenise and pack in this process, so that its peak memory is that of the work."""
     pack(tables.from_sequences(["ACGTACGT"]), np.array([0]))  # compiled code is loaded
-    before = peak()
+    before = peak_memory()
     start = time.perf_counter()
     table = tables.read(path)
     read = time.perf_counter()
@@ -66,13 +65,8 @@ def work(path: Path, tables: Any, pack: Callable[[Any, np.ndarray], Any]) -> dic
         "tokenise and pack (s)": round(packed - read, 2),
         "tokens a second, packed": round(tokens / (packed - read)),
         "peak memory with no data: interpreter and libraries (MB)": round(before),
-        "peak memory (MB)": round(peak()),
+        "peak memory (MB)": round(peak_memory()),
     }
-
-
-def peak() -> float:
-    """Return the largest memory this process has held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def main() -> None:

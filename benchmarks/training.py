@@ -6,7 +6,6 @@ same sequences padded to their longest. Each way runs in a process of its own, w
 
 import json
 import math
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import transformers
 from torch.utils.data import Dataset
 from transformers import TrainerCallback
 
+from benchmarks.record import peak_memory
 from dnabert.model import presets
 from dnabert.model.device import choose_device, choose_precision
 from dnabert.model.flops import forward_flops, peak_flops
@@ -176,16 +176,14 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
     config = presets.configuration(presets.preset(preset), K)
     need = 3 * forward_flops(config, float((lengths.astype(float) ** 2).sum() / lengths.sum()), 0.15)
     peak = peak_flops(where, torch.float32 if way == "transformers" else choose_precision("auto", where))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if where.type == "cuda":
-        memory = torch.cuda.max_memory_allocated(where)
+    memory = torch.cuda.max_memory_allocated(where) / 1e6 if where.type == "cuda" else peak_memory()
     return {
         "tokens/s": round(a_step / seconds, 1),
         "tokens a step": round(a_step),
         "seconds a step": [round(one, 3) for one in timer.seconds],
         "peak, measured (GFLOP/s)": round(peak / 1e9),
         "MFU": round(a_step / seconds * need / peak, 3),
-        "peak memory (MB)": round(memory / 1e6),
+        "peak memory (MB)": round(memory),
     }
 
 
