@@ -116,7 +116,6 @@ def predict_file(
     tables.check_output(out)
     started = engine.start(model, device, precision)
     table = tables.read(data, genome=genome)
-    say(f"Predicting {table.rows:,} sequences on {describe(started.device, started.precision)}")
     result = predict(started, table, batch_tokens)
     choice = result.probabilities.argmax(axis=1)
     columns = table.columns
@@ -128,4 +127,5 @@ def predict_file(
     for label, probabilities in zip(result.labels, result.probabilities.T, strict=True):
         columns = columns.append_column(f"probability_{label}", pa.array(probabilities))
     tables.write(columns, out)
+    say(f"Predicted {table.rows:,} sequences on {describe(started.device, started.precision)}")
     return dict(zip(result.labels, np.bincount(choice, minlength=len(result.labels)).tolist(), strict=True))

@@ -60,11 +60,11 @@ def evaluate(
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
     table = _labelled(data, genome, labels)
     truth = splits.class_codes(table, classes)
-    say(f"Evaluating on {table.rows:,} sequences, on {describe(started.device, started.precision)}")
     result = metrics.evaluate(predict(started, table, batch_tokens).probabilities, truth, classes)
     if out is not None:
         with replacing(out) as temporary:
             temporary.write_text(json.dumps(as_json(result), indent=2) + "\n")
+    say(f"Evaluated {table.rows:,} sequences on {describe(started.device, started.precision)}")
     return result
 
 
