@@ -16,7 +16,7 @@ import rich.table
 import dnabert
 
 PRETRAIN_STEPS = 120
-EPOCHS = 4
+EPOCHS = 6
 LEARNING_RATE = 6e-4  # above the default: few epochs
 FROM_SCRATCH = "core_promoter"
 """The task that is also learned without pre-training, to show what that is worth."""
