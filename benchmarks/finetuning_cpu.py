@@ -20,10 +20,10 @@ import typer
 from sklearn.metrics import matthews_corrcoef
 
 import dnabert
+from benchmarks.inputs import padded, random_model, unpacked
 from benchmarks.record import record
-from benchmarks.training import Items, pad
-from dnabert.model import checkpoint, presets
-from dnabert.model.checkpoint import Checkpoint
+from benchmarks.training import Items
+from dnabert.model import checkpoint
 from dnabert.model.packing import pack_rows
 from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
@@ -35,15 +35,14 @@ DROPOUT = 0.1
 def items(table: Table, classes: tuple[str, ...], k: int) -> Items:
     """Tokenise a table into transformers' items."""
     batch = pack_rows(table, np.arange(table.rows), k)
-    ids = torch.tensor_split(batch.input_ids, batch.cu_seqlens[1:-1].long())
     truth = splits.class_codes(table, classes)
+    ids = unpacked(batch.input_ids, batch)
     return Items([{"input_ids": one, "labels": int(label)} for one, label in zip(ids, truth, strict=True)])
 
 
 def collate(parts: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Pad sequences; labels are one a sequence."""
-    labels = torch.tensor([part["labels"] for part in parts])
-    return pad([{"input_ids": part["input_ids"], "labels": part["input_ids"]} for part in parts]) | {"labels": labels}
+    return padded([part["input_ids"] for part in parts]) | {"labels": torch.tensor([part["labels"] for part in parts])}
 
 
 def mcc(predictions: Any) -> dict[str, float]:
@@ -121,9 +120,7 @@ def main(
         folder = Path(name)
         source = data if rows is None else shortened(data, rows, folder / "data")
         if model is None:
-            random = presets.new_model(presets.configuration(presets.preset(preset), 6), "masked-lm", 6, 0)
-            model = folder / f"random {preset}"
-            checkpoint.save(Checkpoint(random, "masked-lm", 6, 1, ()), model, {})
+            model = random_model(preset, "masked-lm", folder / f"random {preset}")
         trained = splits.read_folder(source, None).train.rows
         for seed in range(seeds):
             settings = {"epochs": epochs, "batch_size": 32, "learning_rate": learning_rate, "seed": seed}

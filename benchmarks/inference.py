@@ -15,45 +15,25 @@ import numpy as np
 import torch
 import transformers
 
+from benchmarks.inputs import K, padded, random_model, random_table, unpacked
 from benchmarks.record import interleaved, rate
 from dnabert.inference import engine, predict
 from dnabert.inference.engine import Engine
-from dnabert.model import checkpoint, presets
-from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.flops import forward_flops, peak_flops
+from dnabert.model.packing import pack_rows
 from dnabert.sequence import tables
-from dnabert.sequence.alphabet import decode_bases
-from dnabert.sequence.kmers import PAD
 from dnabert.sequence.tables import Table
 
-K = 6
 PEARSON = "Pearson of the logits to transformers' float32"
-
-
-def random_table(tokens: Sequence[int], seed: int = 0) -> Table:
-    """Draw sequences whose packed lengths, `[CLS]` and `[SEP]` included, are `tokens`."""
-    rng = np.random.default_rng(seed)
-    return tables.from_sequences([decode_bases(rng.integers(0, 4, n + K - 3).astype(np.uint8)) for n in tokens])
-
-
-def random_classifier(preset: str, folder: Path) -> Path:
-    """Write a classifier with random weights: speed does not depend on them."""
-    config = presets.configuration(presets.preset(preset), K)
-    model = presets.new_model(config, "classification", K, 0)
-    checkpoint.save(Checkpoint(model, "classification", K, 1, ("0", "1")), folder, {})
-    return folder
 
 
 def padded_batches(table: Table, size: int, device: torch.device) -> list[dict[str, torch.Tensor]]:
     """Pad the sequences (k = 6) in their order, `size` at a time, to the longest of each batch."""
-    from dnabert.model.packing import pack_rows
-
     batches = []
     for first in range(0, table.rows, size):
         part = pack_rows(table, np.arange(first, min(first + size, table.rows)), K)
-        sequences = torch.tensor_split(part.input_ids, part.cu_seqlens[1:-1].long())
-        ids = torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True)
-        batches.append({"input_ids": ids.to(device), "attention_mask": (ids != PAD).long().to(device)})
+        inputs = padded(unpacked(part.input_ids, part))
+        batches.append({name: value.to(device) for name, value in inputs.items()})
     return batches
 
 
@@ -88,24 +68,21 @@ def compare(
         for name, dtype in theirs.items()
     }
 
-    def padded(rival: torch.nn.Module) -> np.ndarray:
+    def as_padded(rival: torch.nn.Module) -> np.ndarray:
         with torch.inference_mode():
             return torch.cat([rival(**batch).logits.float().cpu() for batch in batches]).numpy()
 
-    def packed(one: Engine) -> np.ndarray:
+    def as_packed(one: Engine) -> np.ndarray:
         return predict.predict(one, table).logits
 
-    exact = padded(next(iter(rivals.values())))
-    ways: dict[str, Any] = {
-        f"transformers, {name}": lambda rival=rival: padded(rival) for name, rival in rivals.items()
-    }
+    exact = as_padded(next(iter(rivals.values())))
+    ways: dict[str, Any] = {f"transformers, {name}": partial(as_padded, rival) for name, rival in rivals.items()}
     ours = {f"dnabert, {name}": one for name, one in started.items()}
-    ways |= {name: partial(packed, one) for name, one in ours.items()}
+    ways |= {name: partial(as_packed, one) for name, one in ours.items()}
     seconds = interleaved(ways, repeats)
     first = statistics.median(next(iter(seconds.values())))
-    lengths = tables.check_lengths(table, K, 1, 510).astype(float)
-    tokens = lengths.sum()
-    flops = forward_flops(started["auto"].checkpoint.model.config, float((lengths**2).sum() / tokens)) * tokens
+    lengths = tables.check_lengths(table, K, 1, 510)
+    flops = forward_flops(started["auto"].checkpoint.model.config, lengths) * float(lengths.sum())
     figures: dict[str, Any] = {}
     for name, times in seconds.items():
         figures[name] = {"sequences/s": rate(table.rows, times), "ratio": round(first / statistics.median(times), 2)}
@@ -125,7 +102,9 @@ def compare(
 def compare_random(preset: str, lengths: Sequence[int], **options: Any) -> dict[str, Any]:
     """Compare on random sequences of these packed lengths, with random weights."""
     with tempfile.TemporaryDirectory() as folder:
-        figures = compare(random_classifier(preset, Path(folder) / "model"), random_table(lengths), **options)
+        figures = compare(
+            random_model(preset, "classification", Path(folder) / "model"), random_table(lengths), **options
+        )
     for one in figures.values():
         one.pop(PEARSON, None)  # says nothing: random weights tell sequences hardly apart
     return figures

@@ -15,34 +15,17 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
+from benchmarks.inputs import corpus, random_model, write_genome, write_sequences
 from benchmarks.record import peak_memory, record
-
-LETTERS = np.frombuffer(b"ACGT", dtype=np.uint8)
-
-
-def write_sequences(path: Path, rows: int, length: int) -> None:
-    """Write a table of random sequences."""
-    letters = LETTERS[np.random.default_rng(0).integers(0, 4, (rows, length))]
-    with path.open("wb") as out:
-        out.write(b"sequence\n")
-        out.writelines(row.tobytes() + b"\n" for row in letters)
-
-
-def write_genome(path: Path, bases: int) -> None:
-    """Write a random genome."""
-    letters = LETTERS[np.random.default_rng(0).integers(0, 4, bases // 100 * 100)].reshape(-1, 100)
-    with path.open("wb") as out:
-        out.write(b">contig\n")
-        out.writelines(row.tobytes() + b"\n" for row in letters)
+from dnabert.inference.predict import predict_file
+from dnabert.sequence.genome import Genome
+from dnabert.training.corpus import training_batch
 
 
 def predict(folder: Path) -> float:
     """Predict a table of sequences; return the seconds."""
-    from dnabert.inference.predict import predict_file
-
     predict_file(folder / "model", folder / "warm.csv", folder / "warm.parquet")
     start = time.perf_counter()
     predict_file(folder / "model", folder / "table.csv", folder / "out.parquet")
@@ -51,20 +34,11 @@ def predict(folder: Path) -> float:
 
 def open_genome(folder: Path) -> float:
     """Convert a genome and draw 100 batches from it; return the seconds."""
-    from benchmarks.training import K
-    from dnabert.sequence.genome import Genome
-    from dnabert.training import masking
-    from dnabert.training.corpus import Corpus, training_batch
-    from dnabert.training.regions import region_bounds, split_regions
-
     Genome.open(folder / "warm.fa")
     start = time.perf_counter()
-    genomes = (Genome.open(folder / "genome.fa"),)
-    train, _ = split_regions(genomes, (), K)
-    bounds = region_bounds(genomes, train, None)
-    corpus = Corpus(genomes, train, bounds, K, masking.policy("dnabert"), 0, 4096, 510, 100)
+    drawn = corpus(folder / "genome.fa", 4096, 100)
     for i in range(100):
-        training_batch(corpus, i)
+        training_batch(drawn, i)
     return time.perf_counter() - start
 
 
@@ -76,9 +50,7 @@ def point(what: str, size: int, length: int) -> dict[str, float]:
             write_genome(folder / "warm.fa", 100_000)
             write_genome(folder / "genome.fa", size)
         else:
-            from benchmarks.inference import random_classifier
-
-            random_classifier("mini", folder / "model")
+            random_model("mini", "classification", folder / "model")
             write_sequences(folder / "warm.csv", 100, length)
             write_sequences(folder / "table.csv", size, length)
         command = [sys.executable, "-m", "benchmarks.scaling", "--point", what, name]

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import typer
 
-from benchmarks.inference import random_classifier
+from benchmarks.inputs import random_model, write_sequences
 from benchmarks.record import median_seconds, record
-from benchmarks.scaling import write_sequences
 
 PACKAGES = ("torch", "transformers", "numba", "pyarrow", "numpy", "dnabert")
 
@@ -40,7 +39,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = random_classifier("mini", folder / "model")
+        model = random_model("mini", "classification", folder / "model")
         write_sequences(folder / "ten.csv", 10, 100)
         predict = ["predict", str(model), str(folder / "ten.csv"), "--out", str(folder / "out.tsv")]
         record(

@@ -20,31 +20,18 @@ import transformers
 from torch.utils.data import Dataset
 from transformers import TrainerCallback
 
+from benchmarks import inputs
+from benchmarks.inputs import K, padded, unpacked, write_genome
 from benchmarks.record import peak_memory
 from dnabert.model import presets
 from dnabert.model.device import choose_device, choose_precision
 from dnabert.model.flops import forward_flops, peak_flops
-from dnabert.sequence.genome import Genome
-from dnabert.training import masking
 from dnabert.training.corpus import Corpus, MaskedBatch, training_batch
 from dnabert.training.pretrain import GPU_WORKERS, packed_trainer
-from dnabert.training.regions import region_bounds, split_regions
 from dnabert.training.trainer import StopOnInterrupt, train_to_end, training_arguments
 
-K = 6
 WARM_UP = 2
 """Steps that are not timed."""
-
-
-def random_corpus(folder: Path, tokens: int, batches: int) -> Corpus:
-    """Make a corpus on a random genome, with the paper's lengths and masks."""
-    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[np.random.default_rng(0).integers(0, 4, 1_000_000)]
-    fasta = folder / "genome.fa"
-    fasta.write_bytes(b">contig\n" + letters.tobytes() + b"\n")
-    genomes = (Genome.open(fasta),)
-    train, _ = split_regions(genomes, (), K)
-    bounds = region_bounds(genomes, train, None)
-    return Corpus(genomes, train, bounds, K, masking.policy("dnabert"), 0, tokens, 510, batches)
 
 
 class StepTimer(TrainerCallback):
@@ -129,16 +116,14 @@ def split(item: MaskedBatch) -> list[dict[str, torch.Tensor]]:
     """Cut a packed batch into its sequences, labels -100 where a token is not masked."""
     labels = torch.full_like(item.batch.input_ids, -100)
     labels[item.rows] = item.labels
-    bounds = item.batch.cu_seqlens[1:-1].long()
-    parts = zip(torch.tensor_split(item.batch.input_ids, bounds), torch.tensor_split(labels, bounds), strict=True)
+    parts = zip(unpacked(item.batch.input_ids, item.batch), unpacked(labels, item.batch), strict=True)
     return [{"input_ids": ids, "labels": truth} for ids, truth in parts]
 
 
 def pad(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Pad sequences to the longest."""
-    ids = torch.nn.utils.rnn.pad_sequence([item["input_ids"] for item in items], batch_first=True)
+    """Pad sequences and their labels to the longest."""
     labels = torch.nn.utils.rnn.pad_sequence([item["labels"] for item in items], True, -100)
-    return {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": labels}
+    return padded([item["input_ids"] for item in items]) | {"labels": labels}
 
 
 def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: int) -> dict[str, Any]:
@@ -165,7 +150,7 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
     where = choose_device(device)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        corpus = random_corpus(folder, tokens, steps + WARM_UP)
+        corpus = inputs.corpus(write_genome(folder / "genome.fa", 1_000_000), tokens, steps + WARM_UP)
         lengths = np.concatenate([training_batch(corpus, i).batch.cu_seqlens.diff().numpy() for i in range(20)])
         if way == "dnabert":
             timer, a_step = train_packed(corpus, preset, where, "auto", folder), float(tokens)
@@ -174,7 +159,7 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
             a_step = size * float(lengths.mean())
     seconds = statistics.median(timer.seconds)
     config = presets.configuration(presets.preset(preset), K)
-    need = 3 * forward_flops(config, float((lengths.astype(float) ** 2).sum() / lengths.sum()), 0.15)
+    need = 3 * forward_flops(config, lengths, 0.15)
     peak = peak_flops(where, torch.float32 if way == "transformers" else choose_precision("auto", where))
     memory = torch.cuda.max_memory_allocated(where) / 1e6 if where.type == "cuda" else peak_memory()
     return {

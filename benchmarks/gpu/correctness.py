@@ -8,7 +8,8 @@ import torch
 import transformers
 
 from benchmarks.gpu.options import Out, Smoke, device, run
-from benchmarks.inference import padded_batches, random_classifier, random_table
+from benchmarks.inference import padded_batches
+from benchmarks.inputs import K, random_model, random_table
 from benchmarks.record import record
 from dnabert.model import checkpoint
 from dnabert.model.device import computing
@@ -19,7 +20,7 @@ from dnabert.sequence.tables import Table
 def logits_and_gradients(model: torch.nn.Module, table: Table, where: torch.device, dtype: torch.dtype) -> np.ndarray:
     """Return the logits and the gradient of their sum of squares, as one long vector in float64."""
     model.zero_grad()
-    batch = pack_rows(table, np.arange(table.rows), 6).to(where)
+    batch = pack_rows(table, np.arange(table.rows), K).to(where)
     with computing(where, dtype):
         logits = model(*batch).logits.float()
     logits.square().sum().backward()
@@ -39,7 +40,7 @@ def main(out: Out, smoke: Smoke = False) -> None:
     for name, lengths in {"equal": [75] * 16, "mixed": [512, 9, 75, 300, 75, 40, 510, 12]}.items():
         table = random_table(lengths)
         with tempfile.TemporaryDirectory() as folder:
-            path = random_classifier("mini" if smoke else "base", Path(folder))
+            path = random_model("mini" if smoke else "base", "classification", Path(folder))
             ours = checkpoint.load(path).model.to(where).eval()
             theirs = transformers.BertForSequenceClassification.from_pretrained(path).to(where).eval()
         logits = theirs(**padded_batches(table, table.rows, where)[0]).logits

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import typer
 
 from benchmarks.gpu.options import Out, Smoke, device, run
+from benchmarks.inputs import write_genome
 from benchmarks.record import record
 from dnabert.model import checkpoint
 from dnabert.training.pretrain import Pretrained, pretrain
@@ -28,7 +28,7 @@ def main(
     preset, tokens, probe = ("mini", 600, 2) if smoke else ("small", 65_536, 100)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        genome = Path(os.environ.get("GENOME") or random_genome(folder / "genome.fa"))
+        genome = Path(os.environ.get("GENOME") or write_genome(folder / "genome.fa", 1_000_000))
 
         def train(steps: int) -> Pretrained:
             return pretrain(
@@ -70,13 +70,6 @@ def main(
     record("gpu_timed", figures, out)
     assert max(sizes) <= SHARD, "a file is too large to be carried home"
     assert sum(sizes) <= WHOLE, "the checkpoint is too large to be carried home"
-
-
-def random_genome(path: Path) -> Path:
-    """Write a random genome of 1 Mb."""
-    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[np.random.default_rng(0).integers(0, 4, 1_000_000)]
-    path.write_bytes(b">contig\n" + letters.tobytes() + b"\n")
-    return path
 
 
 if __name__ == "__main__":

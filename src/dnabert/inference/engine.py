@@ -12,7 +12,7 @@ from dnabert.errors import InputError
 from dnabert.inference.prepared import prepare
 from dnabert.model import checkpoint
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.device import choose_device, choose_precision, computing, is_out_of_memory
+from dnabert.model.device import DeviceMemoryError, choose_device, choose_precision, computing, within_memory
 from dnabert.model.encoder import Encoder, layers_from
 from dnabert.model.packing import PackedBatch, pack_rows
 from dnabert.progress import say, track_items
@@ -111,20 +111,15 @@ def run(
     lengths = tables.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])
     try:
-        return _run(engine, table, lengths, compute, budget, description)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        say(f"Warning: {engine.device} has no memory for batches of {budget:,} tokens (--batch-tokens); trying half")
-    try:
+        with within_memory(f"{engine.device} has no memory for batches of {budget:,} tokens (--batch-tokens)"):
+            return _run(engine, table, lengths, compute, budget, description)
+    except DeviceMemoryError as error:
+        say(f"Warning: {error}; trying half")
+    with within_memory(
+        f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; compute fewer at a time "
+        "(--batch-tokens) or on another --device"
+    ):
         return _run(engine, table, lengths, compute, budget // 2, description)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(
-            f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; compute fewer at a time "
-            "(--batch-tokens) or on another --device"
-        ) from error
 
 
 def _run(

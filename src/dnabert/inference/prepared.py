@@ -66,6 +66,7 @@ def prepare(bert: transformers.BertModel, precision: torch.dtype) -> Encoder | N
     layers = [_layer(layer, precision) for layer in cast(Any, bert.encoder).layer]
 
     def run(hidden: torch.Tensor, batch: PackedBatch, rows: torch.Tensor | None) -> torch.Tensor:
+        """Compute the layers: an `Encoder`."""
         hidden = hidden.to(precision)  # (tokens, hidden size)
         tokens, size = hidden.shape
         for layer in layers:

@@ -107,8 +107,8 @@ def _dense_attention(
 class _ProductAttention(torch.autograd.Function):
     """Attention in bfloat16 on a CPU, as the two matrix products that it is.
 
-    torch's own kernel (scaled_dot_product_attention) reaches a sixth of what the processor's bfloat16 products do and
-    is slower still backwards; here a few sequences at a time go through oneDNN's products while their weights lie in
+    torch's own kernel (scaled_dot_product_attention) reaches a sixth of what the processor's bfloat16 products do,
+    or less; here a few sequences at a time go through oneDNN's products while their weights lie in
     the cache. The weights are kept for the way back: 2 x heads x length bytes a token and layer.
     """
 
@@ -116,6 +116,7 @@ class _ProductAttention(torch.autograd.Function):
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, runs: list[Run], scale: float
     ) -> torch.Tensor:
+        """Attend, part after part, keeping the weights of each for the way back."""
         out = torch.empty_like(query)  # (tokens, heads, head size), as query, key and value
         kept = []
         with torch.autocast("cpu", enabled=False):
@@ -132,6 +133,7 @@ class _ProductAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Compute the gradients of query, key and value from the weights kept."""
         query, key, value, *kept = ctx.saved_tensors
         grads = tuple(torch.empty_like(tensor) for tensor in (query, key, value))
         for part, weights in zip(_cache_parts(ctx.runs, query.shape[1]), kept, strict=True):

@@ -7,7 +7,7 @@ as float32. Small differences (between alleles, say) drown in its rounding; what
 import functools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -78,9 +78,14 @@ def computing(device: torch.device, precision: torch.dtype) -> Iterator[None]:
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
     """Compute products in float32 on the fastest way that is exact within the block."""
+    with _medium_precision() if device.type == "cpu" and _medium_is_exact() else nullcontext():
+        yield
+
+
+@contextmanager
+def _medium_precision() -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
-    if device.type == "cpu" and _medium_is_exact():
-        torch.set_float32_matmul_precision("medium")
+    torch.set_float32_matmul_precision("medium")
     try:
         yield
     finally:
@@ -96,22 +101,28 @@ def _medium_is_exact() -> bool:
     """
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.randn(256, 256, generator=generator) for _ in range(2))
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
+    with _medium_precision():
         product = left @ right
-    finally:
-        torch.set_float32_matmul_precision(before)
     exact = left.double() @ right.double()
     return bool((product - exact).abs().max() <= EXACT * exact.abs().max())
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that a device's memory is full."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    # the second is what oneDNN says when it finds no room for its own buffers
-    words = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in words or words == "could not create a primitive"
-    )
+class DeviceMemoryError(InputError):
+    """A device's memory is full."""
+
+
+@contextmanager
+def within_memory(message: str) -> Iterator[None]:
+    """Raise DeviceMemoryError with this message where torch says, in whatever words, that a device's memory is full."""
+    try:
+        yield
+    except RuntimeError as error:
+        words = str(error)
+        # the last is what oneDNN says when it finds no room for its own buffers
+        if (
+            isinstance(error, torch.OutOfMemoryError)
+            or "can't allocate memory" in words
+            or words == "could not create a primitive"
+        ):
+            raise DeviceMemoryError(message) from error
+        raise

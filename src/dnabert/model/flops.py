@@ -3,13 +3,14 @@
 import statistics
 import time
 
+import numpy as np
 import torch
 import transformers
 
 from dnabert.model.device import exact_float32
 
 
-def forward_flops(config: transformers.BertConfig, attended: float, predicted: float = 0.0) -> float:
+def forward_flops(config: transformers.BertConfig, lengths: np.ndarray, predicted: float = 0.0) -> float:
     """Count the operations of a forward pass, per token; training takes three times as many.
 
     Two for each weight of the linear layers, ``layers * (4 * hidden**2 + 2 * hidden * intermediate)`` of them; four
@@ -20,8 +21,8 @@ def forward_flops(config: transformers.BertConfig, attended: float, predicted: f
     Parameters
     ----------
     config : transformers.BertConfig
-    attended : float
-        Tokens that a token attends to, on average over tokens: ``sum(length**2) / sum(length)`` over sequences.
+    lengths : np.ndarray, integer, shape (sequences,)
+        Tokens of each sequence. A token attends to ``sum(length**2) / sum(length)`` tokens on average.
     predicted : float
         Share of the tokens that the head predicts.
 
@@ -30,6 +31,7 @@ def forward_flops(config: transformers.BertConfig, attended: float, predicted: f
     float
     """
     hidden = config.hidden_size
+    attended = float((lengths.astype(np.float64) ** 2).sum() / lengths.sum())
     linear = config.num_hidden_layers * (4 * hidden**2 + 2 * hidden * config.intermediate_size)
     attention = config.num_hidden_layers * 2 * hidden * attended
     head = predicted * (hidden**2 + hidden * config.vocab_size)

@@ -18,7 +18,7 @@ from dnabert.files import claim_folder, replacing_files
 from dnabert.inference.engine import Engine, run
 from dnabert.inference.predict import logits_of, softmax
 from dnabert.model import checkpoint, presets
-from dnabert.model.device import choose_precision, describe, is_out_of_memory
+from dnabert.model.device import choose_precision, describe, within_memory
 from dnabert.model.packing import pack_rows
 from dnabert.progress import say
 from dnabert.sequence import tables
@@ -181,14 +181,10 @@ def finetune(
         f"classes ({', '.join(classes[:6])}{', …' if len(classes) > 6 else ''}), {settings['epochs']} epochs, "
         f"peak rate {settings['learning_rate']:.2g}; {describe(where, engine.precision)}"
     )
-    try:
+    with within_memory(
+        f"{where} has no memory for --batch-size {batch_size}; give {max(batch_size // 2, 1)} and a new --out"
+    ):
         completed = train_to_end(trainer, folder, stop, resume)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(
-            f"{where} has no memory for --batch-size {batch_size}; give {max(batch_size // 2, 1)} and a new --out"
-        ) from error
     if not completed:
         return Finetuned(folder, classes, None, None, finished=False)
     if not processes.is_first():

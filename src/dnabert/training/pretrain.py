@@ -17,7 +17,7 @@ from dnabert.errors import InputError
 from dnabert.files import claim_folder
 from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.device import choose_precision, describe, is_out_of_memory
+from dnabert.model.device import DeviceMemoryError, choose_precision, describe, within_memory
 from dnabert.model.flops import forward_flops, peak_flops
 from dnabert.progress import say
 from dnabert.sequence.genome import Genome
@@ -197,33 +197,25 @@ def pretrain(
     }
     folder = start_run(out, settings, resume, overwrite)
     try:
-        return _train(folder, settings, ground, where, dtype, resume, checkpoint_activations, options)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
+        with within_memory(f"{where} has no memory for --batch-tokens {batch_tokens}"):
+            return _train(folder, settings, ground, where, dtype, resume, checkpoint_activations, options)
+    except DeviceMemoryError as error:
+        full = str(error)
         if last_checkpoint(folder):
-            raise InputError(
-                f"{_no_memory(where, settings)} any more; go on with --resume when other programs have left it"
-            ) from error
+            raise InputError(f"{full} any more; go on with --resume when other programs have left it") from error
         if processes.count() > 1 or batch_tokens // 2 < max_length + 2:
-            raise InputError(f"{_no_memory(where, settings)}; give fewer, or a smaller --preset") from error
+            raise InputError(f"{full}; give fewer, or a smaller --preset") from error
     halves = settings | {"batch_tokens": batch_tokens // 2, "accumulate": accumulate * 2}
     say(
-        f"Warning: {_no_memory(where, settings)}; starting again with --batch-tokens {halves['batch_tokens']} "
+        f"Warning: {full}; starting again with --batch-tokens {halves['batch_tokens']} "
         f"--accumulate {halves['accumulate']}, as many tokens a step (--resume needs these settings too)"
     )
     gc.collect()  # the Trainer that failed holds its memory in circles
     folder = start_run(out, halves, resume=False, overwrite=True)
-    try:
+    with within_memory(
+        f"{where} has no memory for --batch-tokens {halves['batch_tokens']} either; give fewer, or a smaller --preset"
+    ):
         return _train(folder, halves, ground, where, dtype, resume, checkpoint_activations, options)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(f"{_no_memory(where, halves)} either; give fewer, or a smaller --preset") from error
-
-
-def _no_memory(device: torch.device, settings: Mapping[str, Any]) -> str:
-    return f"{device} has no memory for --batch-tokens {settings['batch_tokens']}"
 
 
 class _Ground(NamedTuple):
@@ -375,9 +367,8 @@ def packed_trainer(
 def _flops_a_token(config: Any, corpus: Corpus) -> float:
     """Count the operations of a forward pass per token, on the lengths and masks of the first batches."""
     items = [training_batch(corpus, i) for i in range(min(8, corpus.batches))]
-    lengths = torch.cat([item.batch.cu_seqlens.diff() for item in items]).double()
-    tokens = float(lengths.sum())
-    return forward_flops(config, float((lengths**2).sum()) / tokens, sum(len(item.rows) for item in items) / tokens)
+    lengths = np.concatenate([np.diff(item.batch.cu_seqlens.numpy()) for item in items])
+    return forward_flops(config, lengths, sum(len(item.rows) for item in items) / float(lengths.sum()))
 
 
 class _Items(Dataset[dict[str, Any]]):

@@ -137,8 +137,6 @@ class Reporter(TrainerCallback):
 
     def on_log(self, _: TrainingArguments, state: TrainerState, __: TrainerControl, logs: Metrics, **___: Any) -> None:
         """Write the line."""
-        if not state.is_world_process_zero:
-            return
         step = f"step {state.global_step:,}/{state.max_steps:,}"
         if "loss" in logs:
             now, tokens = time.monotonic(), logs["tokens"]
@@ -284,7 +282,7 @@ def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: 
 
 
 def recompute_activations(model: transformers.PreTrainedModel) -> None:
-    """Make a model keep its layers' inputs alone and compute the rest again on the way back."""
+    """Make all layers but the last keep their inputs alone and compute the rest again on the way back."""
     if hasattr(model, "activation_checkpointing_enable"):
         model.activation_checkpointing_enable()
     else:  # the name it had
@@ -303,12 +301,14 @@ def train_to_end(trainer: PackedTrainer, folder: Path, stop: StopOnInterrupt, re
     try:
         with stop.listening(), quiet_transformers(), exact_float32(trainer.args.device):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        # torch says "DataLoader worker ...", unless the batch it was reading broke off first
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
             raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
-            f"{folder}: a loader process ended ({str(error).splitlines()[0]}); go on with the same command and "
-            "--resume, with fewer --workers if memory ran short"
+            f"{folder}: a loader process ended ({reason}); go on with the same command and --resume, with fewer "
+            "--workers if memory ran short"
         ) from error
     return not stop.asked
 
