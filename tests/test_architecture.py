@@ -10,7 +10,7 @@ import pytest
 import dnabert
 
 SOURCE = Path(dnabert.__file__).parent
-FLOORS = ("sequence", "model", "inference", "training", "cli")
+FLOORS = ("sequence", "model", "inference", "training", "interpretation", "cli")
 GROUND = {"errors", "files", "processes", "progress", "versions"}
 
 
