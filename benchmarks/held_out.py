@@ -33,7 +33,7 @@ def main(
     loaded = started.checkpoint
     opened = Genome.open(genome)
     _, held = split_regions((opened,), (contig,), loaded.k)
-    windows = tuple(tile(opened, held, loaded.k, loaded.longest))
+    windows = tuple(tile((opened,), held, loaded.k, loaded.longest))
     results = [
         hidden.evaluate(
             loaded.model,

@@ -43,7 +43,7 @@ def corpus(fasta: Path, tokens: int, batches: int) -> Corpus:
     """Make a corpus on a whole genome, with the paper's lengths and masks."""
     genomes = (Genome.open(fasta),)
     train, _ = split_regions(genomes, (), K)
-    bounds = region_bounds(genomes, train, None)
+    bounds = region_bounds(train, None, len(genomes), K, 510)
     return Corpus(genomes, train, bounds, K, masking.policy("dnabert"), 0, tokens, 510, batches)
 
 

@@ -16,7 +16,7 @@ from dnabert.sequence.genome import Genome
 from dnabert.training import masking
 from dnabert.training.corpus import Corpus, MaskedBatch, training_batch
 from dnabert.training.pretrain import _Items, _only
-from dnabert.training.regions import Region, region_bounds, split_regions, tile
+from dnabert.training.regions import Regions, open_source, region_bounds, split_regions, tile
 from tests.conftest import random_dna, write_fasta
 
 
@@ -29,8 +29,12 @@ def genomes(tmp_path: Path, rng: np.random.Generator) -> tuple[Genome, ...]:
 
 def make_corpus(genomes: tuple[Genome, ...], holdout: tuple[str, ...] = (), **changes: object) -> Corpus:
     train, _ = split_regions(genomes, holdout, 6)
-    bounds = region_bounds(genomes, train, None)
+    bounds = region_bounds(train, None, len(genomes), 6, 200)
     return Corpus(genomes, train, bounds, 6, masking.policy("dnabert"), 1, 1024, 200, 50)._replace(**changes)  # type: ignore[arg-type]
+
+
+def whole(genome: Genome) -> Regions:
+    return split_regions([genome], (), 6)[0]
 
 
 def original_ids(item: MaskedBatch) -> torch.Tensor:
@@ -86,14 +90,13 @@ def test_windows_stand_in_the_genome_on_both_strands(genomes: tuple[Genome, ...]
 
 def test_weights_choose_between_genomes(genomes: tuple[Genome, ...]) -> None:
     train, _ = split_regions(genomes, (), 6)
-    owner = np.array([region.genome for region in train])
-    shares = np.diff(region_bounds(genomes, train, [1, 3]), prepend=0)
-    assert shares[owner == 1].sum() == pytest.approx(0.75)
-    plain = np.diff(region_bounds(genomes, train, None), prepend=0)
-    assert plain[owner == 1].sum() == pytest.approx(2000 / 11000, rel=0.01)
+    shares = np.diff(region_bounds(train, [1, 3], 2, 6, 200), prepend=0)
+    assert shares[train.source == 1].sum() == pytest.approx(0.75)
+    plain = np.diff(region_bounds(train, None, 2, 6, 200), prepend=0)
+    assert plain[train.source == 1].sum() == pytest.approx(2000 / 11000, rel=0.01)
     for bad in ([1], [1, -1], [0, 0]):
         with pytest.raises(InputError, match="2 numbers are required"):
-            region_bounds(genomes, train, bad)
+            region_bounds(train, bad, 2, 6, 200)
 
 
 def test_held_out_contigs_are_never_drawn(genomes: tuple[Genome, ...]) -> None:
@@ -110,11 +113,10 @@ def test_held_out_contigs_are_never_drawn(genomes: tuple[Genome, ...]) -> None:
 
 def test_a_held_out_fraction_is_the_middle_of_each_contig(genomes: tuple[Genome, ...]) -> None:
     train, held = split_regions(genomes[:1], ("0.1",), 6)
-    assert held[0] == Region(0, 2700, 3300)
-    assert Region(0, 0, 2700) in train
-    assert Region(0, 3300, 6000) in train
-    everything = sorted([*train, *held], key=lambda region: region.start)
-    assert all(a.end <= b.start for a, b in itertools.pairwise(everything))
+    assert (0, 2700, 3300) in set(zip(*held, strict=True))
+    assert {(0, 0, 2700), (0, 3300, 6000)} <= set(zip(*train, strict=True))
+    everything = sorted([*zip(*train, strict=True), *zip(*held, strict=True)])
+    assert all(a[2] <= b[1] for a, b in itertools.pairwise(everything))
     with pytest.raises(InputError, match="no contig 'chr1'; this genome has a, b, tiny"):
         split_regions(genomes[:1], ("chr1",), 6)
     with pytest.raises(InputError, match="a fraction from 0 to below 1"):
@@ -129,7 +131,7 @@ def test_windows_of_n_are_skipped(tmp_path: Path, rng: np.random.Generator) -> N
     for i in range(10):
         ids = original_ids(training_batch(corpus, i))
         assert (ids == kmers.UNK).float().mean() < 0.5
-    windows = tile(genome, [Region(0, 0, 7500)], 6, 200)
+    windows = tile([genome], whole(genome), 6, 200)
     assert all((ids == kmers.UNK).mean() <= 0.5 for ids in windows)
     assert 6 <= len(windows) <= 9
     empty = Genome.open(write_fasta(tmp_path / "nn.fa", {"a": "N" * 2000}))
@@ -140,6 +142,59 @@ def test_windows_of_n_are_skipped(tmp_path: Path, rng: np.random.Generator) -> N
 def test_tiles_alternate_strands(tmp_path: Path, rng: np.random.Generator) -> None:
     sequence = random_dna(1000, rng)
     genome = Genome.open(write_fasta(tmp_path / "g.fa", {"a": sequence}))
-    first, second = tile(genome, [Region(0, 0, 1000)], 6, 300)[:2]
+    first, second = tile([genome], whole(genome), 6, 300)[:2]
     assert first.tolist() == kmers.encode(encode_bases(sequence[:305]), 6).tolist()
     assert second.tolist() == kmers.encode(reverse_complement(encode_bases(sequence[305:610])), 6).tolist()
+
+
+@pytest.fixture
+def rows(tmp_path: Path, rng: np.random.Generator) -> Path:
+    path = tmp_path / "rows.csv"
+    lines = [f"{random_dna(40, rng)},{i % 2}" for i in range(200)] + [f"{random_dna(80, rng)},1" for _ in range(100)]
+    path.write_text("sequence,label\n" + "\n".join(lines) + "\nACGT,0\n")
+    return path
+
+
+def test_rows_of_a_table_are_windows_of_their_own(rows: Path) -> None:
+    table = open_source(rows)
+    assert (table.names, len(table.starts)) == ((), 302)
+    corpus = make_corpus((table,), batches=40)
+    texts = {decode_bases(table.codes[s:e]) for s, e in itertools.pairwise(table.starts.tolist())}
+    both = texts | {decode_bases(reverse_complement(encode_bases(text))) for text in texts}
+    whole_rows = 0
+    for i in range(40):
+        item = training_batch(corpus, i)
+        assert 1024 - 7 < len(item.batch.input_ids) <= 1024  # short rows fill a batch as well as long windows do
+        ids = original_ids(item).numpy()
+        read = [
+            decode_bases(kmers.decode(ids[start + 1 : end - 1], 6))
+            for start, end in itertools.pairwise(item.batch.cu_seqlens.tolist())
+        ]
+        assert all(any(text in row for row in both) for text in read)
+        whole_rows += sum(text in both for text in read)
+    assert whole_rows > 400
+
+
+def test_each_base_is_read_equally_often(rows: Path, genomes: tuple[Genome, ...]) -> None:
+    corpus = make_corpus((open_source(rows), genomes[0]), batches=2000, batch_tokens=1024)
+    read = np.zeros(2)
+    rng = np.random.default_rng(0)
+    for _ in range(20_000):
+        drawn = int(np.searchsorted(corpus.bounds, rng.random(), side="right"))
+        length = 200 if rng.random() < 0.5 else int(rng.integers(5, 201))
+        read[corpus.regions.source[drawn]] += min(length + 5, int(corpus.regions.lengths[drawn]))
+    held = np.bincount(corpus.regions.source, weights=corpus.regions.lengths)
+    assert read[0] / read[1] == pytest.approx(held[0] / held[1], rel=0.03)
+
+
+def test_a_share_of_the_rows_is_held_out(rows: Path, genomes: tuple[Genome, ...]) -> None:
+    table = open_source(rows)
+    train, held = split_regions([table], ("0.1",), 6)
+    assert (len(train.source), len(held.source)) == (270, 30)
+    assert not set(train.start.tolist()) & set(held.start.tolist())
+    assert np.ptp(np.diff(np.searchsorted(table.starts, held.start))) <= 1  # evenly spread
+    assert {len(ids) for ids in tile([table], held, 6, 200)} == {35, 75}
+    train, held = split_regions([table, genomes[0]], ("b",), 6)
+    assert set(held.source.tolist()) == {1}
+    with pytest.raises(InputError, match="rows of a table have no names; give a fraction"):
+        split_regions([table], ("chr1",), 6)

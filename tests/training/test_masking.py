@@ -50,6 +50,18 @@ def test_span_hides_the_bases_it_draws(k: int, rng: np.random.Generator) -> None
     assert seen == set(range(1, 11))
 
 
+def test_growing_hides_more_as_training_goes_on(rng: np.random.Generator) -> None:
+    ids = kmers.encode(rng.integers(0, 4, 500).astype(np.uint8), 6)
+    policy = masking.policy("growing")
+    longest = []
+    for progress in (0.0, 0.17, 0.34, 0.5, 0.7, 0.99, 1.0):
+        now = masking.at(policy, progress)
+        runs = [masking.draw_runs(now, ids, 6, rng).lengths - 5 for _ in range(60)]
+        longest.append(int(np.concatenate(runs).max()))
+    assert longest == [1, 2, 4, 6, 8, 10, 10]
+    assert masking.at(masking.policy("span"), 0.3) is masking.policy("span")
+
+
 @pytest.mark.parametrize("name", ["dnabert", "span"])
 def test_fifteen_percent_of_the_tokens_are_masked(name: str, rng: np.random.Generator) -> None:
     ids = np.full(505, kmers.FIRST_KMER)

@@ -97,7 +97,17 @@ def test_pretraining_learns_and_leaves_a_model(
     assert "left" in words
 
 
-@pytest.mark.parametrize("mask", ["dnabert", "span", "original"])
+def test_a_table_of_sequences_beside_a_genome_is_pretrained_on(genome: Path, tmp_path: Path) -> None:
+    table = tmp_path / "train.tsv"
+    table.write_text("sequence\tlabel\n" + f"{'ACGTTGCA' * 5}\tyes\n{'TTGACGTC' * 6}\t\n" * 30)
+    settings = SMALL | {"steps": 3, "holdout": ("0.1",), "mask": "growing"}
+    result = dnabert.pretrain([table, genome], tmp_path / "both", **settings, weights=[3, 1])
+    record = json.loads((result.folder / "dnabert.json").read_text())
+    assert [entry["bases"] for entry in record["data"]] == [60 * 44, 25_000]
+    assert dnabert.pretrain([table], tmp_path / "alone", **settings).metrics["hidden_bases"] > 0
+
+
+@pytest.mark.parametrize("mask", ["dnabert", "span", "growing", "original"])
 def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_path: Path) -> None:
     settings = SMALL | {"steps": 24, "mask": mask, "precision": "float32"}
     whole = dnabert.pretrain([genome], tmp_path / "whole", **settings)

@@ -11,7 +11,9 @@ from dnabert.cli.options import Device, Out, Overwrite, Precision, Resume, Seed,
 
 
 def pretrain(
-    genomes: Annotated[list[Path], typer.Argument(metavar="GENOME...", help="FASTA files, plain or gzip.")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help="FASTA files, or tables of sequences (labels ignored).")
+    ],
     out: Out,
     k: Annotated[int, typer.Option("--k", help="Bases per token, 1 to 8.")] = 6,
     preset: Annotated[
@@ -20,16 +22,18 @@ def pretrain(
     mask: Annotated[
         str,
         typer.Option(
-            "--mask", help="dnabert (hide single bases), span (1 to 10 in a row) or original (the original's code)."
+            "--mask",
+            help="dnabert (hide single bases), span (1 to 10 in a row), growing (from 1 up to 10) or original (the "
+            "original's code).",
         ),
     ] = "dnabert",
     weights: Annotated[
         str | None,
-        typer.Option("--weights", help="Relative windows from each genome, e.g. 1,0.5; default: their bases."),
+        typer.Option("--weights", help="Share of the bases read from each file, e.g. 1,0.5; default: what it holds."),
     ] = None,
     holdout: Annotated[
         list[str] | None,
-        typer.Option("--holdout", help="Contig to evaluate on (repeat for more), or a fraction of each contig [0.02]."),
+        typer.Option("--holdout", help="Contig to evaluate on (repeat for more), or a fraction of all [0.02]."),
     ] = None,
     max_length: Annotated[int, typer.Option("--max-length", help="k-mers of the longest window, up to 510.")] = 510,
     steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps; default: the preset's.", min=1)] = None,
@@ -54,11 +58,11 @@ def pretrain(
     log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
     save_every: Annotated[int, typer.Option("--save-every", help="Steps between checkpoints.", min=1)] = 500,
 ) -> None:
-    """Pre-train BERT over k-mer tokens on genomes."""
+    """Pre-train BERT over k-mer tokens on genomes and sequences."""
     from dnabert.training import pretrain as training
 
     result = training.pretrain(
-        genomes,
+        sources,
         out,
         k=k,
         preset=preset,

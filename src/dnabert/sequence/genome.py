@@ -36,7 +36,7 @@ class Genome(NamedTuple):
     codes : np.ndarray, uint8, shape (bases,)
         Base codes of all contigs, one after the other; memory-mapped, read-only.
     names : tuple of str
-        Names of the contigs: the first word of each header.
+        Names of the contigs: the first word of each header. Empty where contigs are rows of a table.
     starts : np.ndarray, int64, shape (contigs + 1,)
         Where each contig starts in `codes`; the last entry is the number of bases.
     """

@@ -153,6 +153,11 @@ def from_sequences(sequences: Sequence[str] | pa.Array) -> Table:
     return _checked(Table(source, array, None, pa.table({}), ((source, "number", 1, len(array)),)))
 
 
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file is a table by its name."""
+    return _suffix(Path(path)) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
+
+
 def check_output(path: str | os.PathLike[str]) -> None:
     """Raise InputError unless a table can be written under this name."""
     if Path(path).suffix.lower() not in (".tsv", ".csv", *PARQUET_SUFFIXES):
@@ -267,11 +272,16 @@ def select(table: Table, rows: np.ndarray) -> Table:
     )
 
 
-def _kind(path: Path) -> str:
+def _suffix(path: Path) -> str:
+    """Return what the name of a file ends in, compression aside, in lower case."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in (".gz", ".bgz"):
         suffixes.pop()
-    suffix = suffixes[-1] if suffixes else ""
+    return suffixes[-1] if suffixes else ""
+
+
+def _kind(path: Path) -> str:
+    suffix = _suffix(path)
     for kind, known in (("fasta", FASTA_SUFFIXES), ("parquet", PARQUET_SUFFIXES), ("text", (*TEXT_SUFFIXES, ".bed"))):
         if suffix in known:
             return kind

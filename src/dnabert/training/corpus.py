@@ -1,4 +1,4 @@
-"""The corpus is a function: `corpus[i]` is the i-th batch, computed from (genomes, seed, i) and nothing else.
+"""The corpus is a function: `corpus[i]` is the i-th batch, computed from (sources, seed, i) and nothing else.
 
 No state, no shuffle buffer, no text files: resuming at step n is asking for item n, and any number of loader workers
 and ranks see the same sequence of batches.
@@ -15,6 +15,7 @@ from dnabert.model.packing import PackedBatch, pack
 from dnabert.sequence.alphabet import reverse_complement
 from dnabert.sequence.genome import Genome, fraction_unknown
 from dnabert.sequence.kmers import MASK, encode
+from dnabert.training import masking
 from dnabert.training.masking import (
     MaskPolicy,
     draw_runs,
@@ -23,7 +24,7 @@ from dnabert.training.masking import (
     middle_offset,
     replacements,
 )
-from dnabert.training.regions import MOSTLY_UNKNOWN, SHORTEST, Region
+from dnabert.training.regions import MOSTLY_UNKNOWN, SHORTEST, Regions
 
 
 class MaskedBatch(NamedTuple):
@@ -49,12 +50,12 @@ class MaskedBatch(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """Training batches drawn from genomes.
+    """Training batches drawn from genomes and from rows of tables.
 
     Attributes
     ----------
-    genomes : tuple of Genome
-    regions : tuple of Region
+    sources : tuple of Genome
+    regions : Regions
         Where windows come from.
     bounds : np.ndarray, float64, shape (regions,)
         Cumulative probabilities of the regions.
@@ -70,8 +71,8 @@ class Corpus(NamedTuple):
         Items of the corpus.
     """
 
-    genomes: tuple[Genome, ...]
-    regions: tuple[Region, ...]
+    sources: tuple[Genome, ...]
+    regions: Regions
     bounds: np.ndarray
     k: int
     policy: MaskPolicy
@@ -98,15 +99,14 @@ def training_batch(corpus: Corpus, i: int) -> MaskedBatch:
     MaskedBatch
     """
     rng = np.random.Generator(np.random.Philox(key=np.array([corpus.seed, i], dtype=np.uint64)))
-    lengths: list[int] = []
+    sequences: list[np.ndarray] = []
     left = corpus.batch_tokens
     while left >= SHORTEST + 2:
         length = corpus.longest if rng.random() < 0.5 else int(rng.integers(SHORTEST, corpus.longest + 1))
-        lengths.append(min(length, left - 2))
-        left -= lengths[-1] + 2
-    # long ones first: attention runs on neighbours of one length together
-    sequences = [encode(_draw_window(corpus, length, rng), corpus.k) for length in sorted(lengths, reverse=True)]
-    return mask_sequences(sequences, corpus.policy, corpus.k, rng)
+        sequences.append(encode(_draw_window(corpus, min(length, left - 2), rng), corpus.k))
+        left -= len(sequences[-1]) + 2
+    sequences.sort(key=len, reverse=True)  # long ones first: attention runs on neighbours of one length together
+    return mask_sequences(sequences, masking.at(corpus.policy, i / corpus.batches), corpus.k, rng)
 
 
 def mask_sequences(
@@ -160,19 +160,20 @@ def _probes(length: int, tokens: np.ndarray, covered: np.ndarray, k: int) -> np.
 def _draw_window(corpus: Corpus, kmers: int, rng: np.random.Generator) -> np.ndarray:
     bases = kmers + corpus.k - 1
     for _ in range(1000):
-        region = corpus.regions[int(np.searchsorted(corpus.bounds, rng.random(), side="right"))]
-        start = region.start + int(rng.integers(max(region.end - region.start - bases, 0) + 1))
-        codes = corpus.genomes[region.genome].codes[start : min(start + bases, region.end)]
+        drawn = int(np.searchsorted(corpus.bounds, rng.random(), side="right"))
+        source, first, end = (int(column[drawn]) for column in corpus.regions)
+        start = first + int(rng.integers(max(end - first - bases, 0) + 1))
+        codes = corpus.sources[source].codes[start : min(start + bases, end)]
         if fraction_unknown(codes) <= MOSTLY_UNKNOWN:
             return reverse_complement(codes) if rng.random() < 0.5 else np.asarray(codes)
     raise InputError(
-        f"{corpus.genomes[0].path}: 1,000 windows of {bases} bases in a row were mostly N; "
+        f"{corpus.sources[0].path}: 1,000 windows of {bases} bases in a row were mostly N; "
         "give a genome with more known bases"
     )
 
 
 class HeldOut(NamedTuple):
-    """Windows kept from training: k-mer ids of each, in genome order, strands alternating."""
+    """Windows kept from training: k-mer ids of each, in their order, strands alternating."""
 
     sequences: tuple[np.ndarray, ...]
     k: int
@@ -197,5 +198,5 @@ def evaluation_batches(held_out: HeldOut) -> list[MaskedBatch]:
     for first in range(0, len(held_out.sequences), size):
         rng = np.random.Generator(np.random.Philox(key=np.array([held_out.seed, first], dtype=np.uint64)))
         part = held_out.sequences[first : first + size]
-        batches.append(mask_sequences(part, held_out.policy, held_out.k, rng, replace=False))
+        batches.append(mask_sequences(part, masking.at(held_out.policy, 1.0), held_out.k, rng, replace=False))
     return batches

@@ -1,4 +1,4 @@
-"""Pre-training: from FASTA to a masked language model."""
+"""Pre-training: from unlabelled DNA to a masked language model."""
 
 import gc
 import math
@@ -24,7 +24,7 @@ from dnabert.sequence.genome import Genome
 from dnabert.sequence.kmers import K_RANGE
 from dnabert.training import hidden, masking
 from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, training_batch
-from dnabert.training.regions import SHORTEST, Region, region_bounds, split_regions, tile
+from dnabert.training.regions import SHORTEST, Regions, open_source, region_bounds, split_regions, tile
 from dnabert.training.trainer import (
     Metrics,
     PackedTrainer,
@@ -92,7 +92,7 @@ class Pretrained(NamedTuple):
 
 
 def pretrain(
-    genomes: Sequence[str | os.PathLike[str]],
+    sources: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     *,
     k: int = 6,
@@ -115,12 +115,12 @@ def pretrain(
     log_every: int = 50,
     save_every: int = 500,
 ) -> Pretrained:
-    """Pre-train BERT over k-mer tokens on genomes.
+    """Pre-train BERT over k-mer tokens on genomes and sequences.
 
     Parameters
     ----------
-    genomes : sequence of path
-        FASTA files.
+    sources : sequence of path
+        FASTA files, and tables of sequences (TSV, CSV, Parquet), whose labels are not looked at.
     out : path
         The model directory to write.
     k : int
@@ -128,11 +128,11 @@ def pretrain(
     preset : str
         `base`, `small` or `mini`.
     mask : str
-        Masking policy: `dnabert`, `span` or `original`.
+        Masking policy: `dnabert`, `span`, `growing` or `original`.
     weights : sequence of float, optional
-        Relative number of windows from each genome; by default their bases.
+        Relative share of the bases read from each source; by default what each holds.
     holdout : sequence of str
-        Contigs to keep for evaluation, or one fraction (0 to 1) of each contig, its middle.
+        Contigs to keep for evaluation, or one fraction (0 to 1) of each contig, its middle, and of a table's rows.
     max_length : int
         k-mers of the longest window: half of the windows have this length, half one between 5 and it.
     steps, batch_tokens, learning_rate : optional
@@ -172,7 +172,7 @@ def pretrain(
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)
     settings: dict[str, Any] = {
-        "genomes": [str(Path(path).resolve()) for path in genomes],
+        "sources": [str(Path(path).resolve()) for path in sources],
         "weights": None if weights is None else list(weights),
         "holdout": list(holdout),
         "k": k,
@@ -186,7 +186,7 @@ def pretrain(
         "seed": seed,
         "processes": processes.count(),
     }
-    ground = _open(genomes, holdout, weights, k, max_length)
+    ground = _open(sources, holdout, weights, k, max_length)
     where = training_device(device)
     dtype = choose_precision(precision, where)
     options = {
@@ -219,26 +219,29 @@ def pretrain(
 
 
 class _Ground(NamedTuple):
-    """What is trained and evaluated on: genomes, regions with their bounds (as in `Corpus`), held-out windows."""
+    """What is trained and evaluated on: sources, regions with their bounds (as in `Corpus`), held-out windows."""
 
-    genomes: tuple[Genome, ...]
-    train: tuple[Region, ...]
+    sources: tuple[Genome, ...]
+    train: Regions
     bounds: np.ndarray
-    held: tuple[Region, ...]
+    held: Regions
     windows: list[np.ndarray]
 
 
 def _open(
-    genomes: Sequence[str | os.PathLike[str]],
+    sources: Sequence[str | os.PathLike[str]],
     holdout: Sequence[str],
     weights: Sequence[float] | None,
     k: int,
     max_length: int,
 ) -> _Ground:
-    opened = tuple(Genome.open(path) for path in genomes)
+    opened = tuple(open_source(path) for path in sources)
     train, held = split_regions(opened, holdout, k)
-    bounds = region_bounds(opened, train, weights)
-    return _Ground(opened, train, bounds, held, _held_out_windows(opened, held, k, max_length))
+    bounds = region_bounds(train, weights, len(opened), k, max_length)
+    windows = tile(opened, held, k, max_length)
+    if len(held.source) and not windows:
+        raise InputError("--holdout: what is held out is mostly N; hold out more, or set --holdout 0 for no evaluation")
+    return _Ground(opened, train, bounds, held, windows)
 
 
 def _train(
@@ -254,7 +257,7 @@ def _train(
     """Train with these settings, evaluate, write the model."""
     k, steps, accumulate = settings["k"], settings["steps"], settings["accumulate"]
     corpus = Corpus(
-        ground.genomes,
+        ground.sources,
         ground.train,
         ground.bounds,
         k,
@@ -296,7 +299,7 @@ def _train(
         return Pretrained(folder, steps, {}, finished=True)
     full = _evaluation_batches(ground.windows, FULL_WINDOWS, corpus)
     metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
-    record = {"data": [_fingerprint(genome) for genome in ground.genomes], "settings": settings, "metrics": metrics}
+    record = {"data": [_fingerprint(source) for source in ground.sources], "settings": settings, "metrics": metrics}
     checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
     finish_run(trainer, folder)
     return Pretrained(folder, steps, metrics, finished=True)
@@ -312,20 +315,6 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
         raise InputError(
             f"--batch-tokens {batch_tokens}: at least {max_length + 2} are required, one window of {max_length} k-mers"
         )
-
-
-def _held_out_windows(genomes: Sequence[Genome], held: Sequence[Region], k: int, max_length: int) -> list[np.ndarray]:
-    windows = [
-        ids
-        for g, genome in enumerate(genomes)
-        for ids in tile(genome, [region for region in held if region.genome == g], k, max_length)
-    ]
-    if held and not windows:
-        raise InputError(
-            f"--holdout: no held-out stretch has room for a window of {max_length} k-mers that is mostly known bases; "
-            "hold out more, or set --holdout 0 to train without evaluation"
-        )
-    return windows
 
 
 def _evaluation_batches(windows: Sequence[np.ndarray], most: int, corpus: Corpus) -> list[MaskedBatch]:
@@ -429,7 +418,7 @@ def _announce(
     precision: torch.dtype,
 ) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    bases, kept = (sum(region.end - region.start for region in regions) for regions in (ground.train, ground.held))
+    bases, kept = (int(regions.lengths.sum()) for regions in (ground.train, ground.held))
     say(
         f"Pre-training {settings['preset']} ({parameters / 1e6:.1f} M parameters, k={settings['k']}) on {bases:,} "
         f"bases, {kept:,} held out; mask {settings['mask']}, {settings['steps']:,} steps of "
@@ -437,5 +426,5 @@ def _announce(
     )
 
 
-def _fingerprint(genome: Genome) -> dict[str, Any]:
-    return {"path": str(genome.path), "bytes": genome.path.stat().st_size, "bases": len(genome.codes)}
+def _fingerprint(source: Genome) -> dict[str, Any]:
+    return {"path": str(source.path), "bytes": source.path.stat().st_size, "bases": len(source.codes)}

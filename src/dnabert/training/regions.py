@@ -1,12 +1,14 @@
-"""Which stretches of genomes are trained on and which are held out."""
+"""Which stretches of DNA are trained on and which are held out."""
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dnabert.errors import InputError
-from dnabert.sequence.alphabet import reverse_complement
+from dnabert.sequence import tables
+from dnabert.sequence.alphabet import CODE_OF_BYTE, reverse_complement
 from dnabert.sequence.genome import Genome, fraction_unknown
 from dnabert.sequence.kmers import encode
 
@@ -17,30 +19,62 @@ MOSTLY_UNKNOWN = 0.5
 """Windows with a larger share of N are skipped."""
 
 
-class Region(NamedTuple):
-    """A stretch of a genome that windows are drawn from, in coordinates of `Genome.codes`, 0-based half-open."""
+class Regions(NamedTuple):
+    """Stretches that windows are drawn from, 0-based half-open; each array int64, shape (regions,).
 
-    genome: int
-    start: int
-    end: int
+    Attributes
+    ----------
+    source : np.ndarray
+        Which of the sources it lies in.
+    start, end : np.ndarray
+        In coordinates of that source's `codes`.
+    """
+
+    source: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64, shape (regions,): bases of each."""
+        return self.end - self.start
 
 
-def split_regions(
-    genomes: Sequence[Genome], holdout: Sequence[str], k: int
-) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
-    """Divide genomes into stretches to train on and stretches to evaluate on.
+def open_source(path: str | os.PathLike[str]) -> Genome:
+    """Open what is trained on: a FASTA file, or a table whose rows stand in for contigs and have no names.
 
     Parameters
     ----------
-    genomes : sequence of Genome
+    path : path
+        FASTA as in `Genome.open`, or TSV, CSV or Parquet with a column `sequence`, whose labels are not looked at.
+
+    Raises
+    ------
+    InputError
+        If the file is neither, or not as required.
+    """
+    if not tables.is_table(path):
+        return Genome.open(path)
+    table = tables.read(path)
+    starts = table.offsets - table.offsets[0]
+    return Genome(table.path.resolve(), CODE_OF_BYTE[table.letters[table.offsets[0] : table.offsets[-1]]], (), starts)
+
+
+def split_regions(sources: Sequence[Genome], holdout: Sequence[str], k: int) -> tuple[Regions, Regions]:
+    """Divide sources into stretches to train on and stretches to evaluate on.
+
+    Parameters
+    ----------
+    sources : sequence of Genome
     holdout : sequence of str
-        Names of contigs, or one fraction: then the middle of each contig is held out. Empty holds out nothing.
+        Names of contigs, or one fraction: then the middle of each contig and, evenly spread, this share of a table's
+        rows are held out. Empty holds out nothing.
     k : int
         Bases per token: stretches shorter than a window of 5 k-mers are left out.
 
     Returns
     -------
-    tuple of two tuples of Region
+    tuple of two Regions
         For training, for evaluation.
 
     Raises
@@ -51,61 +85,104 @@ def split_regions(
     fraction = _fraction(holdout)
     if fraction is None:
         for name in holdout:
-            if not any(name in genome.names for genome in genomes):
+            if not any(name in source.names for source in sources):
+                genomes = [source for source in sources if source.names]
+                if not genomes:
+                    raise InputError(f"--holdout {name}: rows of a table have no names; give a fraction")
                 genomes[0].contig_index(name)  # raises, naming the contigs
-    train: list[Region] = []
-    held: list[Region] = []
-    for g, genome in enumerate(genomes):
-        for name, start, end in zip(genome.names, genome.starts[:-1].tolist(), genome.starts[1:].tolist(), strict=True):
-            if fraction is None:
-                (held if name in holdout else train).append(Region(g, start, end))
-                continue
-            length = round((end - start) * fraction)
-            middle = start + (end - start - length) // 2
-            held.append(Region(g, middle, middle + length))
-            train += [Region(g, start, middle), Region(g, middle + length, end)]
+    train: list[Regions] = []
+    held: list[Regions] = []
+    for i, source in enumerate(sources):
+        start, end = source.starts[:-1], source.starts[1:]
+        if fraction is None or not source.names:
+            share = np.arange(len(start) + 1) * (fraction or 0)
+            out = np.isin(source.names, holdout) if fraction is None and source.names else np.diff(np.floor(share)) > 0
+            held.append(_regions(i, start[out], end[out]))
+            train.append(_regions(i, start[~out], end[~out]))
+            continue
+        length = np.round((end - start) * fraction).astype(np.int64)
+        middle = start + (end - start - length) // 2
+        held.append(_regions(i, middle, middle + length))
+        train.append(_regions(i, start, middle))
+        train.append(_regions(i, middle + length, end))
     shortest = SHORTEST + k - 1
-    kept = tuple(region for region in train if region.end - region.start >= shortest)
-    if not kept:
+    kept, apart = _of_length(train, shortest), _of_length(held, shortest)
+    if not len(kept.source):
         raise InputError(f"--holdout {' '.join(holdout)}: nothing is left to train on; hold out less")
-    return kept, tuple(region for region in held if region.end > region.start)
+    return kept, apart
 
 
-def region_bounds(genomes: Sequence[Genome], regions: Sequence[Region], weights: Sequence[float] | None) -> np.ndarray:
-    """Compute the cumulative probabilities of regions: by their bases within a genome, by `weights` between genomes.
+def _regions(source: int, start: np.ndarray, end: np.ndarray) -> Regions:
+    return Regions(np.full(len(start), source, dtype=np.int64), start, end)
+
+
+def _of_length(parts: Sequence[Regions], shortest: int) -> Regions:
+    joined = Regions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return Regions(*(column[joined.lengths >= shortest] for column in joined))
+
+
+def region_bounds(regions: Regions, weights: Sequence[float] | None, sources: int, k: int, kmers: int) -> np.ndarray:
+    """Compute the cumulative probabilities with which windows come from regions.
+
+    Each base is read equally often: a region's share is the number of windows that cover it, so short rows, of which a
+    window reads no more than there is, are drawn more often.
+
+    Parameters
+    ----------
+    regions : Regions
+    weights : sequence of float, optional
+        Relative share of the bases read from each source; by default what each source holds.
+    sources : int
+        How many there are.
+    k : int
+        Bases per token.
+    kmers : int
+        k-mers of the longest window.
 
     Returns
     -------
     np.ndarray, float64, shape (regions,)
         The last entry is 1.
+
+    Raises
+    ------
+    InputError
+        If there is not one weight a source, or none is positive.
     """
-    if weights is not None and (len(weights) != len(genomes) or min(weights) < 0 or sum(weights) <= 0):
+    if weights is not None and (len(weights) != sources or min(weights) < 0 or sum(weights) <= 0):
         raise InputError(
-            f"--weights {','.join(f'{w:g}' for w in weights)}: {len(genomes)} numbers are required, one a genome, "
+            f"--weights {','.join(f'{w:g}' for w in weights)}: {sources} numbers are required, one a file, "
             "none negative and not all 0"
         )
-    bases = np.array([region.end - region.start for region in regions], dtype=np.float64)
+    bases = regions.lengths.astype(np.float64)
     if weights is not None:
-        owner = np.array([region.genome for region in regions])
-        total = np.bincount(owner, weights=bases, minlength=len(genomes))
-        bases *= np.asarray(weights, dtype=np.float64)[owner] / total[owner]
-    bounds = np.cumsum(bases) / bases.sum()
-    bounds[-1] = 1.0
+        held = np.bincount(regions.source, weights=bases, minlength=sources)
+        bases *= np.asarray(weights, dtype=np.float64)[regions.source] / held[regions.source]
+    bounds = np.cumsum(bases / _mean_window(regions.lengths, k, kmers))
+    bounds /= bounds[-1]
     return bounds
 
 
-def tile(genome: Genome, regions: Sequence[Region], k: int, kmers: int) -> list[np.ndarray]:
+def _mean_window(lengths: np.ndarray, k: int, kmers: int) -> np.ndarray:
+    """Average the bases that a window takes of a region: half have the full length, half one drawn up to it."""
+    longest = kmers + k - 1
+    drawn = np.arange(SHORTEST + k - 1, longest + 1)
+    of_region = np.minimum(np.arange(longest + 1)[:, None], drawn).mean(axis=1)
+    cut = np.minimum(lengths, longest)
+    return 0.5 * cut + 0.5 * of_region[cut]
+
+
+def tile(sources: Sequence[Genome], regions: Regions, k: int, kmers: int) -> list[np.ndarray]:
     """Cut regions into neighbouring windows, forwards and backwards in turn.
 
     Parameters
     ----------
-    genome : Genome
-    regions : sequence of Region
-        Stretches of this genome.
+    sources : sequence of Genome
+    regions : Regions
     k : int
         Bases per token.
     kmers : int
-        k-mers of a window. Shorter ends and windows that are mostly N are left out.
+        k-mers of a window. A shorter region is one window, shorter ends and windows that are mostly N are left out.
 
     Returns
     -------
@@ -113,9 +190,9 @@ def tile(genome: Genome, regions: Sequence[Region], k: int, kmers: int) -> list[
     """
     bases = kmers + k - 1
     windows: list[np.ndarray] = []
-    for region in regions:
-        for start in range(region.start, region.end - bases + 1, bases):
-            codes = genome.codes[start : start + bases]
+    for source, first, end in zip(*(column.tolist() for column in regions), strict=True):
+        for start in range(first, max(end - bases, first) + 1, bases):
+            codes = sources[source].codes[start : min(start + bases, end)]
             if fraction_unknown(codes) <= MOSTLY_UNKNOWN:
                 windows.append(encode(reverse_complement(codes) if len(windows) % 2 else np.asarray(codes), k))
     return windows
