@@ -27,15 +27,16 @@ from dnabert.model import checkpoint
 from dnabert.model.packing import pack_rows
 from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
-from dnabert.training import splits
+from dnabert.training import splits, targets
+from dnabert.training.targets import Task
 
 DROPOUT = 0.1
 
 
-def items(table: Table, classes: tuple[str, ...], k: int) -> Items:
+def items(table: Table, task: Task, k: int) -> Items:
     """Tokenise a table into transformers' items."""
     batch = pack_rows(table, np.arange(table.rows), k)
-    truth = splits.class_codes(table, classes)
+    truth = targets.truth(table, task).values
     ids = unpacked(batch.input_ids, batch)
     return Items([{"input_ids": one, "labels": int(label)} for one, label in zip(ids, truth, strict=True)])
 
@@ -53,11 +54,11 @@ def mcc(predictions: Any) -> dict[str, float]:
 def theirs(model: Path, data: Path, settings: dict[str, Any], folder: Path) -> dict[str, float]:
     """Train with transformers' Trainer."""
     parts = splits.read_folder(data, None)
-    classes = splits.classes_of(parts.train)
+    task = targets.infer(parts.train)
     k = checkpoint.load(model).k
     torch.manual_seed(settings["seed"])
     rival = transformers.BertForSequenceClassification.from_pretrained(
-        model, num_labels=len(classes), hidden_dropout_prob=DROPOUT, attention_probs_dropout_prob=DROPOUT
+        model, num_labels=len(task.names), hidden_dropout_prob=DROPOUT, attention_probs_dropout_prob=DROPOUT
     )
     trainer = transformers.Trainer(
         model=rival,
@@ -75,14 +76,14 @@ def theirs(model: Path, data: Path, settings: dict[str, Any], folder: Path) -> d
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=items(parts.train, classes, k),
-        eval_dataset=items(parts.dev, classes, k),
+        train_dataset=items(parts.train, task, k),
+        eval_dataset=items(parts.dev, task, k),
         data_collator=collate,
         compute_metrics=mcc,
     )
     seconds = trainer.train().metrics["train_runtime"]
     assert parts.test is not None
-    return {"seconds": seconds, "test MCC": mcc(trainer.predict(items(parts.test, classes, k)))["mcc"]}
+    return {"seconds": seconds, "test MCC": mcc(trainer.predict(items(parts.test, task, k)))["mcc"]}
 
 
 def ours(model: Path, data: Path, settings: dict[str, Any], folder: Path) -> dict[str, float]:

@@ -21,7 +21,7 @@ from dnabert.inference import engine, predict
 from dnabert.inference.engine import Engine
 from dnabert.model.flops import forward_flops, peak_flops
 from dnabert.model.packing import pack_rows
-from dnabert.sequence import tables
+from dnabert.sequence import windows
 from dnabert.sequence.tables import Table
 
 PEARSON = "Pearson of the logits to transformers' float32"
@@ -81,7 +81,7 @@ def compare(
     ways |= {name: partial(as_packed, one) for name, one in ours.items()}
     seconds = interleaved(ways, repeats)
     first = statistics.median(next(iter(seconds.values())))
-    lengths = tables.check_lengths(table, K, 1, 510)
+    lengths = windows.check_lengths(table, K, 1, 510)
     flops = forward_flops(started["auto"].checkpoint.model.config, lengths) * float(lengths.sum())
     figures: dict[str, Any] = {}
     for name, times in seconds.items():

@@ -38,7 +38,9 @@ def flat(path: Path) -> dict[str, float]:
     """Read and turn into flat runs of tokens with boundaries, as the sequence floor does: torch is never imported."""
     from dnabert.sequence import kmers, tables
 
-    return work(path, tables, lambda table, rows: kmers.encode_rows(table.letters, table.offsets, rows, 6)[0])
+    return work(
+        path, tables, lambda table, rows: kmers.encode_rows(table.letters, table.starts[rows], table.ends[rows], 6)[0]
+    )
 
 
 def tensors(path: Path) -> dict[str, float]:
@@ -52,12 +54,14 @@ def tensors(path: Path) -> dict[str, float]:
 def work(path: Path, tables: Any, pack: Callable[[Any, np.ndarray], Any]) -> dict[str, float]:
     """Read, tokenise and pack in this process, so that its peak memory is that of the work."""
     pack(tables.from_sequences(["ACGTACGT"]), np.array([0]))  # compiled code is loaded
+    from dnabert.sequence import windows
+
     before = peak_memory()
     start = time.perf_counter()
     table = tables.read(path)
     read = time.perf_counter()
-    lengths = tables.check_lengths(table, 6, 1, 510)
-    tokens = sum(len(pack(table, rows)) for rows in tables.batches_of_rows(lengths, 8192))
+    lengths = windows.check_lengths(table, 6, 1, 510)
+    tokens = sum(len(pack(table, rows)) for rows in windows.batches_of_rows(lengths, 8192))
     packed = time.perf_counter()
     assert tokens == ROWS * (LENGTH - 6 + 1 + 2)
     return {

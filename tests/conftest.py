@@ -65,11 +65,7 @@ def write_fasta(path: Path, contigs: dict[str, str], width: int = 60) -> Path:
 
 def tiny_model(folder: Path, task: str = "masked-lm", k: int = 4, labels: tuple[str, ...] = (), seed: int = 3) -> Path:
     """Write the directory of a tiny random model."""
-    changes: dict[str, object] = {}
-    if labels:
-        changes["id2label"] = dict(enumerate(labels))
-        changes["label2id"] = {label: i for i, label in enumerate(labels)}
-    config = presets.configuration(TINY, k, **changes)
+    config = presets.configuration(TINY, k, **(checkpoint.outputs(task, labels) if labels else {}))
     model = presets.new_model(config, task, k, seed)
     with torch.no_grad():  # far from its start, so that no agreement comes from weights near 0
         generator = torch.Generator().manual_seed(seed)

@@ -69,7 +69,9 @@ def test_a_saved_directory_loads_again_and_records_how_it_was_made(tmp_path: Pat
 
 def test_a_new_head_is_seeded_and_the_encoder_kept(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path)
-    first, again, other = (checkpoint.load(folder, labels=("a", "b", "c"), seed=seed).model for seed in (1, 1, 2))
+    first, again, other = (
+        checkpoint.load(folder, "classification", ("a", "b", "c"), seed=seed).model for seed in (1, 1, 2)
+    )
     assert torch.equal(first.classifier.weight, again.classifier.weight)
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
     encoder = checkpoint.load(folder).model.bert

@@ -78,7 +78,7 @@ def test_encode_rows_equals_encode(rng: np.random.Generator) -> None:
     letters = np.frombuffer("".join(sequences).lower().encode(), dtype=np.uint8)
     offsets = np.cumsum([0, *map(len, sequences)])
     rows = np.array([2, 0, 4, 1])
-    tokens = kmers.encode_rows(letters, offsets, rows, 4)
+    tokens = kmers.encode_rows(letters, offsets[rows], offsets[rows + 1], 4)
     expected = [[kmers.CLS, *plainly(sequences[row], 4, 1), kmers.SEP] for row in rows]
     assert tokens.lengths.tolist() == [len(ids) for ids in expected]
     assert tokens.input_ids.tolist() == [i for ids in expected for i in ids]

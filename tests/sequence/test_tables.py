@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from dnabert.errors import InputError
-from dnabert.sequence import tables
+from dnabert.sequence import tables, windows
 from dnabert.sequence.tokenizer import spaced_kmers
 from tests.conftest import random_dna, write_fasta
 
@@ -148,13 +148,13 @@ def test_unknown_missing_and_damaged_files_are_refused(tmp_path: Path, rng: np.r
 
 def test_lengths_are_checked_against_the_model() -> None:
     table = tables.from_sequences(["ACGTAC", "ACGTACGTAC", "ACG"])
-    assert tables.check_lengths(tables.from_sequences(["ACGTAC", "ACGT"]), 4, 1, 510).tolist() == [5, 3]
+    assert windows.check_lengths(tables.from_sequences(["ACGTAC", "ACGT"]), 4, 1, 510).tolist() == [5, 3]
     with pytest.raises(InputError, match="number 3: the sequence has 3 bases, at least 4 are needed for one 4-mer"):
-        tables.check_lengths(table, 4, 1, 510)
+        windows.check_lengths(table, 4, 1, 510)
     with pytest.raises(
         InputError, match=r"number 2: the sequence has 10 bases, this model takes at most 8 \(5 4-mers\)"
     ):
-        tables.check_lengths(tables.from_sequences(["ACGTAC", "ACGTACGTAC"]), 4, 1, 5)
+        windows.check_lengths(tables.from_sequences(["ACGTAC", "ACGTACGTAC"]), 4, 1, 5)
 
 
 def test_written_tables_read_back(tmp_path: Path) -> None:
@@ -172,8 +172,8 @@ def test_written_tables_read_back(tmp_path: Path) -> None:
 
 def test_batches_of_rows_keep_the_budget_and_every_row(rng: np.random.Generator) -> None:
     lengths = rng.integers(5, 200, 500)
-    batches = list(tables.batches_of_rows(lengths, 1000))
+    batches = list(windows.batches_of_rows(lengths, 1000))
     assert sorted(np.concatenate(batches).tolist()) == list(range(500))
     assert all(lengths[rows].sum() <= 1000 for rows in batches)
     assert all((np.diff(lengths[rows]) <= 0).all() for rows in batches)
-    assert [rows.tolist() for rows in tables.batches_of_rows(np.array([5000, 10]), 1000)] == [[0], [1]]
+    assert [rows.tolist() for rows in windows.batches_of_rows(np.array([5000, 10]), 1000)] == [[0], [1]]

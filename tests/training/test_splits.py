@@ -1,4 +1,4 @@
-"""Splits and labels."""
+"""Splits."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from dnabert.errors import InputError
 from dnabert.sequence import tables
-from dnabert.training import splits
+from dnabert.training import splits, targets
 
 
 def labelled(labels: list[str], folder: Path) -> tables.Table:
@@ -15,9 +15,13 @@ def labelled(labels: list[str], folder: Path) -> tables.Table:
     return tables.read(path)
 
 
+def divided(table: tables.Table, shares: tuple[float, ...], seed: int) -> splits.Splits:
+    return splits.split_rows(table, shares, seed, *targets.strata(table, targets.infer(table)))
+
+
 def test_a_random_split_keeps_proportions_and_every_row(tmp_path: Path) -> None:
     table = labelled(["a"] * 100 + ["b"] * 50 + ["c"] * 20, tmp_path)
-    parts = splits.split_rows(table, (0.8, 0.1, 0.1), seed=1)
+    parts = divided(table, (0.8, 0.1, 0.1), 1)
     counts = []
     for part in parts:
         assert part is not None
@@ -26,10 +30,10 @@ def test_a_random_split_keeps_proportions_and_every_row(tmp_path: Path) -> None:
     assert counts == [[80, 40, 16], [10, 5, 2], [10, 5, 2]]
     rows = [part.columns["id"].to_pylist() for part in parts if part is not None]
     assert sorted(int(row) for part in rows for row in part) == list(range(170))
-    again = splits.split_rows(table, (0.8, 0.1, 0.1), seed=1)
+    again = divided(table, (0.8, 0.1, 0.1), 1)
     assert again.dev.columns["id"].to_pylist() == rows[1]
-    assert splits.split_rows(table, (0.8, 0.1, 0.1), seed=2).dev.columns["id"].to_pylist() != rows[1]
-    assert splits.split_rows(table, (0.8, 0.2, 0), seed=1).test is None
+    assert divided(table, (0.8, 0.1, 0.1), 2).dev.columns["id"].to_pylist() != rows[1]
+    assert divided(table, (0.8, 0.2, 0), 1).test is None
 
 
 def test_a_folder_of_splits(tmp_path: Path) -> None:
@@ -46,42 +50,10 @@ def test_a_folder_of_splits(tmp_path: Path) -> None:
         splits.read_folder(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("labels", "classes"),
-    [(["0", "1", "10", "2"], ("0", "1", "2", "10")), (["yes", "no"], ("no", "yes")), (["-1", "1"], ("-1", "1"))],
-)
-def test_classes_are_inferred(labels: list[str], classes: tuple[str, ...], tmp_path: Path) -> None:
-    table = labelled(labels, tmp_path)
-    assert splits.classes_of(table) == classes
-    assert [classes[code] for code in splits.class_codes(table, classes)] == labels
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (["0", "1", "yes"], "t.csv line 4: label 'yes' is a word, other labels are not"),
-        (["a", "b", "1"], "t.csv line 4: label '1' is a number, other labels are not"),
-        (["0", "0.5"], "t.csv line 3: label '0.5' is no class"),
-        (["0", ""], "t.csv line 3: the label is empty"),
-        (["1", "1"], "all 2 rows have the label '1'; two classes or more are required"),
-    ],
-)
-def test_bad_labels_are_refused(labels: list[str], message: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=message):
-        splits.classes_of(labelled(labels, tmp_path))
-
-
-def test_unknown_classes_and_missing_labels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"t.csv line 3: label 'z' is none of the classes \(a, b\)"):
-        splits.class_codes(labelled(["a", "z"], tmp_path), ("a", "b"))
-    with pytest.raises(InputError, match="a column 'label' is required"):
-        splits.classes_of(tables.from_sequences(["ACGT"]))
-
-
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0), (0.9, 0.2, -0.1)])
 def test_bad_shares_are_refused(shares: tuple[float, ...], tmp_path: Path) -> None:
     table = labelled(["a", "b"] * 20, tmp_path)
     with pytest.raises(InputError, match="three numbers that add up to 1"):
-        splits.split_rows(table, shares, 0)
+        divided(table, shares, 0)
     with pytest.raises(InputError, match="the 1 rows of class 'b' are too few"):
-        splits.split_rows(labelled(["a"] * 30 + ["b"], tmp_path), (0.8, 0.1, 0.1), 0)
+        divided(labelled(["a"] * 30 + ["b"], tmp_path), (0.8, 0.1, 0.1), 0)

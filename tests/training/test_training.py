@@ -20,6 +20,7 @@ from dnabert.errors import InputError
 from dnabert.model import attention, checkpoint, presets
 from dnabert.training import corpus as corpus_module
 from dnabert.training import pretrain as pretraining
+from dnabert.training.targets import Task
 from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
 
 
@@ -213,7 +214,7 @@ def test_finetuning_learns_predicts_and_evaluates(
     data = write_task(tmp_path / "data", rng, classes)
     model = tiny_model(tmp_path / "pretrained", k=3)
     result = dnabert.finetune(data, model, tmp_path / "out", from_scratch=from_scratch, **TUNE)
-    assert result.labels == classes
+    assert result.task == Task("classification", classes)
     assert result.dev is not None
     assert result.test is not None
     assert result.test.metrics["mcc"].value > 0.5
@@ -254,7 +255,7 @@ def test_one_file_is_split_and_fasta_files_are_classes(tmp_path: Path, rng: np.r
         for name in ("bound", "free")
     ]
     result = dnabert.finetune(files, model, tmp_path / "two", split=(0.6, 0.4, 0), **TUNE | {"epochs": 1})
-    assert result.labels == ("bound", "free")
+    assert result.task.names == ("bound", "free")
     assert result.test is None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import BatchTokens, Device, GenomeFile, LabelsFile, Precision
+from dnabert.cli.options import BatchTokens, Device, GenomeFile, LabelColumns, LabelsFile, Precision, Strand
 
 
 def evaluate(
@@ -16,6 +16,8 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("--out", help="JSON file to write.", show_default=False)] = None,
     genome: GenomeFile = None,
     labels: LabelsFile = None,
+    label: LabelColumns = None,
+    strand: Strand = None,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_tokens: BatchTokens = None,
@@ -30,6 +32,8 @@ def evaluate(
         out=out,
         genome=genome,
         labels=labels,
+        label=label or (),
+        strand=strand,
         device=device,
         precision=precision,
         batch_tokens=batch_tokens,

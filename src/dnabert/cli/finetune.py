@@ -10,12 +10,14 @@ from dnabert import processes
 from dnabert.cli.options import (
     Device,
     GenomeFile,
+    LabelColumns,
     LabelsFile,
     Out,
     Overwrite,
     Precision,
     Resume,
     Seed,
+    Strand,
     numbers,
 )
 
@@ -35,6 +37,25 @@ def finetune(
     ] = None,
     genome: GenomeFile = None,
     labels: LabelsFile = None,
+    label: LabelColumns = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="classification, multilabel, regression or per-base; default: what the labels look like.",
+            show_default=False,
+        ),
+    ] = None,
+    strand: Strand = None,
+    long: Annotated[
+        str | None,
+        typer.Option(
+            "--long",
+            help="For sequences longer than the model takes: how windows are pooled, mean, attention, lstm or concat.",
+            show_default=False,
+        ),
+    ] = None,
+    window: Annotated[int | None, typer.Option("--window", help="Bases of a window of --long.", min=1)] = None,
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
     ] = False,
@@ -45,6 +66,10 @@ def finetune(
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="Peak rate; default: by the model's size.", min=0.0)
     ] = None,
+    class_weights: Annotated[bool, typer.Option("--class-weights", help="Let all classes count alike.")] = False,
+    layer_decay: Annotated[
+        float, typer.Option("--layer-decay", help="Factor on the rate from layer to layer, down.", min=0.1, max=1.0)
+    ] = 1.0,
     dropout: Annotated[float, typer.Option("--dropout", help="On hidden states.", min=0.0, max=0.9)] = 0.1,
     seed: Seed = 0,
     resume: Resume = False,
@@ -53,7 +78,7 @@ def finetune(
     precision: Precision = "auto",
     log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
 ) -> None:
-    """Fine-tune a model on labelled sequences; keep the checkpoint with the best MCC on dev."""
+    """Fine-tune a model on labelled sequences; keep the checkpoint that is best on dev."""
     from dnabert.cli.report import print_evaluation
     from dnabert.training import finetune as training
 
@@ -63,6 +88,13 @@ def finetune(
         out,
         genome=genome,
         labels=labels,
+        label=label or (),
+        task=task,
+        strand=strand,
+        long=long,
+        window=window,
+        class_weights=class_weights,
+        layer_decay=layer_decay,
         split=numbers(split, "--split"),
         from_scratch=from_scratch,
         epochs=epochs,

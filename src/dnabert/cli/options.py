@@ -24,6 +24,16 @@ LabelsFile = Annotated[
 ]
 
 
+LabelColumns = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="Column of labels; repeat for several (0 and 1, or numbers).", show_default=False),
+]
+Strand = Annotated[
+    str | None,
+    typer.Option("--strand", help="given, or both: the mean over the two strands.", show_default=False),
+]
+
+
 def numbers(text: str | None, option: str) -> list[float] | None:
     """Read numbers separated by commas."""
     from dnabert.errors import InputError

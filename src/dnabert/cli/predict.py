@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import BatchTokens, Device, GenomeFile, Precision
+from dnabert.cli.options import BatchTokens, Device, GenomeFile, Precision, Strand
 
 
 def predict(
@@ -13,16 +13,18 @@ def predict(
     data: Annotated[Path, typer.Argument(metavar="INPUT", help="Table or FASTA file of sequences.")],
     out: Annotated[Path, typer.Option("--out", help="File to write: .tsv, .csv or .parquet.", show_default=False)],
     genome: GenomeFile = None,
+    strand: Strand = None,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_tokens: BatchTokens = None,
 ) -> None:
-    """Predict the class of each sequence; the input's columns and order are kept."""
+    """Predict classes, labels or numbers of sequences; the input's columns and order are kept."""
     from dnabert.cli.report import print_counts
     from dnabert.inference import predict as inference
 
     counts = inference.predict_file(
-        model, data, out, genome=genome, device=device, precision=precision, batch_tokens=batch_tokens
+        model, data, out, genome=genome, strand=strand, device=device, precision=precision, batch_tokens=batch_tokens
     )
-    print_counts(counts)
+    if counts:
+        print_counts(counts)
     print(f"Predictions: {out}")

@@ -10,22 +10,29 @@ import rich.table
 if TYPE_CHECKING:
     from dnabert.training.metrics import Evaluation
 
-_WORDS = {"f1": "F1", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
+MOST_CLASSES_SHOWN = 12
+"""Classes of a confusion matrix that fits a terminal."""
+
+_WORDS = {"f1": "F1", "mcc": "MCC", "r2": "R2", "mse": "MSE", "auroc": "AUROC", "auprc": "AUPRC"}
 
 
 def print_evaluation(title: str, evaluation: "Evaluation") -> None:
-    """Print metrics with their intervals and the confusion matrix, and a warning if all predictions are one class."""
+    """Print metrics with their intervals, the confusion matrix of classes, and a warning if all predictions are one."""
     table = rich.table.Table(
         "metric", "value", "95 % interval", box=rich.box.SIMPLE, title=f"{title}, {evaluation.rows:,} rows"
     )
     for name, value in evaluation.metrics.items():
-        table.add_row(_WORDS.get(name, name), f"{value.value:.3f}", f"{value.low:.3f} to {value.high:.3f}")
-    confusion = rich.table.Table("true \\ predicted", *evaluation.labels, box=rich.box.SIMPLE)
-    for label, row in zip(evaluation.labels, evaluation.confusion.tolist(), strict=True):
-        confusion.add_row(label, *(f"{count:,}" for count in row))
+        plain, bracket, of = name.partition("[")
+        table.add_row(
+            _WORDS.get(plain, plain) + bracket + of, f"{value.value:.3f}", f"{value.low:.3f} to {value.high:.3f}"
+        )
     console = rich.console.Console()
     console.print(table)
-    console.print(confusion)
+    if evaluation.confusion is not None and len(evaluation.names) <= MOST_CLASSES_SHOWN:
+        confusion = rich.table.Table("true \\ predicted", *evaluation.names, box=rich.box.SIMPLE)
+        for name, row in zip(evaluation.names, evaluation.confusion.tolist(), strict=True):
+            confusion.add_row(name, *(f"{count:,}" for count in row))
+        console.print(confusion)
     if evaluation.one_class is not None:
         warn_one_class(evaluation.one_class, evaluation.rows)
 

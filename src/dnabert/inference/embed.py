@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from dnabert.errors import InputError
-from dnabert.inference.engine import Engine, Sequences, as_table, run
+from dnabert.inference.engine import Engine, Given, as_table, run
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.encoder import encode
 from dnabert.model.packing import PackedBatch
@@ -14,7 +14,7 @@ from dnabert.model.packing import PackedBatch
 POOLINGS = ("mean", "cls", "max")
 
 
-def embed(engine: Engine, sequences: Sequences, pooling: str = "mean", batch_tokens: int | None = None) -> np.ndarray:
+def embed(engine: Engine, sequences: Given, pooling: str = "mean", batch_tokens: int | None = None) -> np.ndarray:
     """Turn each sequence into the vector of the last layer.
 
     Parameters

@@ -16,13 +16,14 @@ from dnabert.model.device import DeviceMemoryError, choose_device, choose_precis
 from dnabert.model.encoder import Encoder, layers_from
 from dnabert.model.packing import PackedBatch, pack_rows
 from dnabert.progress import say, track_items
-from dnabert.sequence import tables
+from dnabert.sequence import tables, windows
 from dnabert.sequence.tables import Table
+from dnabert.sequence.windows import Sequences
 
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 """Tokens of a batch where the caller does not say: more bring no speed, only memory."""
 
-Sequences: TypeAlias = Table | pa.Array | Sequence[str]
+Given: TypeAlias = Table | pa.Array | Sequence[str]
 
 
 class Engine(NamedTuple):
@@ -67,7 +68,7 @@ def start(path: str | os.PathLike[str] | Checkpoint, device: str = "auto", preci
     return Engine(loaded, where, dtype, prepare(loaded.model.bert, dtype) if where.type == "cpu" else None)
 
 
-def as_table(sequences: Sequences) -> Table:
+def as_table(sequences: Given) -> Table:
     """Turn strings into a table; a table stays what it is."""
     if isinstance(sequences, Table):
         return sequences
@@ -78,27 +79,30 @@ def as_table(sequences: Sequences) -> Table:
 
 def run(
     engine: Engine,
-    table: Table,
+    table: Sequences,
     compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
     batch_tokens: int | None = None,
     description: str = "Predicting",
+    entries: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Compute something for each sequence of a table.
+    """Compute something for each sequence of a table, or for parts of it.
 
     Parameters
     ----------
     engine : Engine
-    table : Table
+    table : Table or Windows
     compute : callable
-        Takes the checkpoint and a packed batch, returns a tensor of shape (sequences, ...).
+        Takes the checkpoint and a packed batch, returns a tensor of shape (sequences, ...), or (entries of all, ...).
     batch_tokens : int, optional
         Budget of a batch. Where the device has no memory for it, half of it is tried.
     description : str
         Title of the progress bar.
+    entries : np.ndarray, int64, shape (rows,), optional
+        How many entries `compute` returns for each sequence, for example its k-mers; one by default.
 
     Returns
     -------
-    np.ndarray, float32, shape (rows, ...)
+    np.ndarray, float32, shape (rows or entries of all, ...)
         In the order of the table, whatever the batches were.
 
     Raises
@@ -108,29 +112,32 @@ def run(
     """
     loaded = engine.checkpoint
     loaded.model.eval()
-    lengths = tables.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
+    lengths = windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])
     try:
         with within_memory(f"{engine.device} has no memory for batches of {budget:,} tokens (--batch-tokens)"):
-            return _run(engine, table, lengths, compute, budget, description)
+            return _run(engine, table, lengths, compute, budget, description, entries)
     except DeviceMemoryError as error:
         say(f"Warning: {error}; trying half")
     with within_memory(
         f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; compute fewer at a time "
         "(--batch-tokens) or on another --device"
     ):
-        return _run(engine, table, lengths, compute, budget // 2, description)
+        return _run(engine, table, lengths, compute, budget // 2, description, entries)
 
 
 def _run(
     engine: Engine,
-    table: Table,
+    table: Sequences,
     lengths: np.ndarray,
     compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
     budget: int,
     description: str,
+    entries: np.ndarray | None,
 ) -> np.ndarray:
     loaded = engine.checkpoint
+    ends = None if entries is None else np.cumsum(entries)
+    total = table.rows if ends is None else int(ends[-1])
     results: np.ndarray | None = None
     with (
         torch.inference_mode(),
@@ -138,11 +145,15 @@ def _run(
         layers_from(engine.prepared),
         track_items(description, table.rows, "sequences") as advance,
     ):
-        for rows in tables.batches_of_rows(lengths, budget):
+        for rows in windows.batches_of_rows(lengths, budget):
             batch = pack_rows(table, rows, loaded.k, loaded.stride).to(engine.device)
             values = compute(loaded, batch).float().cpu().numpy()
             if results is None:
-                results = np.empty((table.rows, *values.shape[1:]), dtype=np.float32)
-            results[rows] = values
+                results = np.empty((total, *values.shape[1:]), dtype=np.float32)
+            if ends is None or entries is None:
+                results[rows] = values
+            else:
+                counts = entries[rows]
+                results[np.arange(len(values)) + np.repeat(ends[rows] - np.cumsum(counts), counts)] = values
             advance(len(rows))
     return np.empty((0,), dtype=np.float32) if results is None else results

@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from dnabert.inference import embed, engine, predict
-from dnabert.inference.engine import Engine, Sequences
+from dnabert.inference.engine import Engine, Given
 from dnabert.inference.predict import Predictions
 
 
@@ -30,11 +30,11 @@ class LoadedModel:
         """The classes; empty for a pre-trained model."""
         return self.engine.checkpoint.labels
 
-    def predict(self, sequences: Sequences) -> Predictions:
+    def predict(self, sequences: Given) -> Predictions:
         """Predict the class of each sequence: `dnabert.inference.predict.predict`."""
         return predict.predict(self.engine, sequences)
 
-    def embed(self, sequences: Sequences, pooling: str = "mean") -> np.ndarray:
+    def embed(self, sequences: Given, pooling: str = "mean") -> np.ndarray:
         """Turn each sequence into a vector: `dnabert.inference.embed.embed`."""
         return embed.embed(self.engine, sequences, pooling)
 

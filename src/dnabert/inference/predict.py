@@ -1,49 +1,73 @@
-"""Classes of sequences."""
+"""Classes, labels and numbers of sequences, and classes of their bases."""
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import scipy.special
 import torch
 
 from dnabert.errors import InputError
 from dnabert.inference import engine
-from dnabert.inference.engine import Engine, Sequences, as_table, run
+from dnabert.inference.engine import Engine, Given, as_table, run
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import describe
-from dnabert.model.packing import PackedBatch
+from dnabert.model.packing import PackedBatch, token_of_base
 from dnabert.progress import say
-from dnabert.sequence import tables
+from dnabert.sequence import tables, windows
+from dnabert.sequence.letters import reverse_complement_rows
+from dnabert.sequence.tables import Table
+from dnabert.sequence.windows import Sequences, Windows
+
+STRANDS = ("given", "both")
 
 
 class Predictions(NamedTuple):
-    """What a classifier says.
+    """What a model says.
 
     Attributes
     ----------
-    probabilities : np.ndarray, float32, shape (sequences, classes)
-    logits : np.ndarray, float32, shape (sequences, classes)
-    labels : tuple of str, length classes
-        The classes, in the order of the columns.
+    task : str
+        `classification`, `multilabel`, `regression` or `per-base`.
+    outputs : np.ndarray, float32, shape (sequences, labels)
+        Probabilities; for `regression` the numbers themselves, in the units of the training data. For `per-base` of
+        shape (bases, labels), sequence after sequence.
+    logits : np.ndarray, float32, the shape of `outputs`
+    labels : tuple of str
+        Classes, labels or outputs, in the order of the columns.
     """
 
-    probabilities: np.ndarray
+    task: str
+    outputs: np.ndarray
     logits: np.ndarray
     labels: tuple[str, ...]
 
+    @property
+    def probabilities(self) -> np.ndarray:
+        """The outputs of a model that predicts probabilities."""
+        if self.task == "regression":
+            raise InputError("this model predicts numbers, not probabilities; read .outputs")
+        return self.outputs
 
-def predict(started: Engine, sequences: Sequences, batch_tokens: int | None = None) -> Predictions:
-    """Predict the class of each sequence.
+
+def predict(
+    started: Engine, sequences: Given, batch_tokens: int | None = None, strand: str | None = None
+) -> Predictions:
+    """Predict classes, labels or numbers of sequences, or the class of each base.
 
     Parameters
     ----------
     started : Engine
-        With a fine-tuned classifier.
+        With a fine-tuned model.
     sequences : Table, pyarrow string array or sequence of str
         Raw DNA.
     batch_tokens : int, optional
         Tokens computed at a time. Results do not depend on it beyond rounding.
+    strand : str, optional
+        `given`: the sequences as they are. `both`: the mean of the logits of each sequence and its reverse complement.
+        By default what the model was trained for.
 
     Returns
     -------
@@ -52,27 +76,111 @@ def predict(started: Engine, sequences: Sequences, batch_tokens: int | None = No
     Raises
     ------
     InputError
-        If the model is no classifier, or a sequence is too short, too long or no DNA.
+        If the model is pre-trained only, a sequence is too short, too long or no DNA, or there is no such strand.
     """
-    if started.checkpoint.task != "classification":
+    loaded = started.checkpoint
+    if loaded.task == "masked-lm":
         raise InputError(
-            "predictions need a classifier, this model is pre-trained only; run 'dnabert finetune' on it first"
+            "predictions need a fine-tuned model, this one is pre-trained only; run 'dnabert finetune' on it first"
         )
-    logits = run(started, as_table(sequences), logits_of, batch_tokens)
-    logits = logits.reshape(len(logits), len(started.checkpoint.labels))
-    return Predictions(softmax(logits), logits, started.checkpoint.labels)
+    strand = strand or getattr(loaded.model.config, "strand", "given")
+    if strand not in STRANDS:
+        raise InputError(f"--strand {strand}: give one of {', '.join(STRANDS)}")
+    table = as_table(sequences)
+    logits = logits_of(started, table, batch_tokens)
+    if strand == "both":
+        backwards = logits_of(started, reverse_complement_table(table), batch_tokens)
+        if loaded.task == "per-base":
+            backwards = backwards[mirrored(table)]
+        logits = (logits + backwards) / 2
+    return Predictions(loaded.task, OUTPUTS[loaded.task](logits), logits, loaded.labels)
 
 
-def logits_of(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
-    """Compute the logits of a batch, shape (sequences, classes), for `engine.run`."""
+def logits_of(started: Engine, table: Table, batch_tokens: int | None = None) -> np.ndarray:
+    """Compute the logits of each sequence, or of each base, as they stand.
+
+    Returns
+    -------
+    np.ndarray, float32, shape (sequences or bases, labels)
+    """
+    loaded = started.checkpoint
+    cut = as_read(loaded, table)
+    if not isinstance(cut, Windows):
+        return run(started, table, _logits, batch_tokens).reshape(table.rows, len(loaded.labels))
+    if loaded.task == "per-base":
+        return _logits_of_bases(started, cut, batch_tokens)
+    vectors = run(started, cut, _vectors, batch_tokens)
+    with torch.inference_mode():
+        head = loaded.model.from_vectors(
+            torch.from_numpy(vectors).to(started.device), torch.from_numpy(cut.counts).to(started.device)
+        )
+    return head.logits.float().cpu().numpy()
+
+
+def as_read(loaded: Checkpoint, table: Table) -> Sequences:
+    """Cut rows into what the model reads at a time, where that may be less than a row or is put together again."""
+    config = loaded.model.config
+    if getattr(config, "long", None) is not None:
+        return windows.cut(table, config.window, config.window_step)
+    if loaded.task == "per-base":
+        longest = int((table.ends - table.starts).max(initial=1))
+        return windows.cut(table, longest, longest)
+    return table
+
+
+def _logits_of_bases(started: Engine, cut: Windows, batch_tokens: int | None) -> np.ndarray:
+    loaded = started.checkpoint
+    bases = cut.ends - cut.starts
+    kmers = windows.check_lengths(cut, loaded.k, loaded.stride, loaded.longest) - 2
+    tokens = run(started, cut, _logits, batch_tokens, entries=kmers)
+    return tokens[token_of_base(bases, loaded.k, loaded.stride)[own(cut)]]
+
+
+def own(cut: Windows) -> np.ndarray:
+    """List, of all bases of all windows one after the other, those that belong to their window; int64."""
+    first, end = windows.own_bases(cut)
+    bases = cut.ends - cut.starts
+    at = np.arange(bases.sum()) - np.repeat(np.cumsum(bases) - bases, bases)
+    return np.nonzero((at >= np.repeat(first, bases)) & (at < np.repeat(end, bases)))[0]
+
+
+def _logits(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
     logits: torch.Tensor = checkpoint.model(*batch).logits
     return logits
 
 
+def _vectors(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
+    vectors: torch.Tensor = checkpoint.model.vectors(batch)
+    return vectors
+
+
+def reverse_complement_table(table: Table) -> Table:
+    """Read the other strand of each row."""
+    second = table.second
+    return table._replace(
+        sequences=reverse_complement_rows(table.sequences),
+        second=None if second is None else reverse_complement_rows(second),
+    )
+
+
+def mirrored(table: Table) -> np.ndarray:
+    """List each row's bases from its end to its start, as positions among all bases."""
+    offsets = table.offsets - table.offsets[0]
+    return np.repeat(offsets[1:] + offsets[:-1] - 1, np.diff(offsets)) - np.arange(offsets[-1])
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Turn logits into probabilities along the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    return np.asarray(scipy.special.softmax(logits, axis=-1))
+
+
+OUTPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "classification": softmax,
+    "per-base": softmax,
+    "multilabel": scipy.special.expit,
+    "regression": lambda logits: logits,
+}
+"""What each task makes of its logits."""
 
 
 def predict_file(
@@ -81,11 +189,12 @@ def predict_file(
     out: str | os.PathLike[str],
     *,
     genome: str | os.PathLike[str] | None = None,
+    strand: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     batch_tokens: int | None = None,
 ) -> dict[str, int]:
-    """Predict the class of each sequence in a file and write a table.
+    """Predict a file of sequences and write a table.
 
     Parameters
     ----------
@@ -95,9 +204,14 @@ def predict_file(
         Table or FASTA file, as in `dnabert.sequence.tables.read`. Labels are not needed.
     out : path
         `.tsv`, `.csv` or `.parquet`: the input's columns in its order (the sequence only where nothing else names a
-        row), then `prediction` and one `probability_CLASS` a class.
+        row), then by task: `prediction` and one `probability_CLASS` a class; one `probability_LABEL` a label;
+        `prediction` (`prediction_NAME` where there are several) for numbers; `prediction` with one class a base,
+        separated by spaces where their names have more than one letter, and `probability` (of that class, a list, in
+        Parquet only).
     genome : path, optional
         FASTA file that intervals refer to.
+    strand : str, optional
+        As in `predict`.
     device, precision : str
         As in `dnabert.load`.
     batch_tokens : int, optional
@@ -106,7 +220,7 @@ def predict_file(
     Returns
     -------
     dict of str to int
-        Sequences of each predicted class.
+        Sequences (or bases) of each predicted class; of each label those predicted to have it; empty for numbers.
 
     Raises
     ------
@@ -116,16 +230,45 @@ def predict_file(
     tables.check_output(out)
     started = engine.start(model, device, precision)
     table = tables.read(data, genome=genome)
-    result = predict(started, table, batch_tokens)
-    choice = result.probabilities.argmax(axis=1)
+    result = predict(started, table, batch_tokens, strand)
     columns = table.columns
     if not columns.num_columns:
         columns = pa.table({"sequence": table.sequences})
+        if table.second is not None:
+            columns = columns.append_column("sequence2", table.second)
     if table.labels is not None:
         columns = columns.append_column("label", table.labels)
-    columns = columns.append_column("prediction", pa.array(result.labels).take(pa.array(choice)))
-    for label, probabilities in zip(result.labels, result.probabilities.T, strict=True):
-        columns = columns.append_column(f"probability_{label}", pa.array(probabilities))
+    for name, values in _columns(result, table, str(out).lower().endswith((".tsv", ".csv"))).items():
+        columns = columns.append_column(name, values)
     tables.write(columns, out)
     say(f"Predicted {table.rows:,} sequences on {describe(started.device, started.precision)}")
-    return dict(zip(result.labels, np.bincount(choice, minlength=len(result.labels)).tolist(), strict=True))
+    return _counts(result)
+
+
+def _columns(result: Predictions, table: Table, text: bool) -> dict[str, pa.Array]:
+    each = {name: pa.array(column) for name, column in zip(result.labels, result.outputs.T, strict=True)}
+    if result.task == "regression":
+        return {"prediction" if len(each) == 1 else f"prediction_{name}": column for name, column in each.items()}
+    if result.task == "multilabel":
+        return {f"probability_{name}": column for name, column in each.items()}
+    choice = result.outputs.argmax(axis=1)
+    chosen = pa.array(result.labels).take(pa.array(choice))
+    if result.task == "classification":
+        return {"prediction": chosen} | {f"probability_{name}": column for name, column in each.items()}
+    offsets = pa.array(table.offsets - table.offsets[0])
+    separator = "" if all(len(name) == 1 for name in result.labels) else " "
+    classes = pa.compute.binary_join(pa.LargeListArray.from_arrays(offsets, chosen), separator)
+    if text:
+        return {"prediction": classes}
+    probability = result.outputs[np.arange(len(choice)), choice]
+    return {"prediction": classes, "probability": pa.LargeListArray.from_arrays(offsets, pa.array(probability))}
+
+
+def _counts(result: Predictions) -> dict[str, int]:
+    if result.task == "regression":
+        return {}
+    if result.task == "multilabel":
+        counts = (result.outputs >= 0.5).sum(axis=0)
+    else:
+        counts = np.bincount(result.outputs.argmax(axis=1), minlength=len(result.labels))
+    return dict(zip(result.labels, counts.tolist(), strict=True))

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from dnabert.errors import InputError
 from dnabert.files import replacing_files
 from dnabert.model.attention import PACKED_ATTENTION
-from dnabert.model.heads import ARCHITECTURES, HEADS
+from dnabert.model.heads import HEADS, task_of
 from dnabert.sequence.kmers import K_RANGE, k_of_vocabulary, vocabulary_size
 from dnabert.sequence.tokenizer import KmerTokenizer
 from dnabert.versions import version
@@ -35,13 +35,13 @@ class Checkpoint(NamedTuple):
     model : transformers.BertPreTrainedModel
         With packed attention.
     task : str
-        `masked-lm` or `classification`.
+        One of `heads.HEADS`: `masked-lm`, `classification`, `multilabel`, `regression` or `per-base`.
     k : int
         Bases per token.
     stride : int
         Bases between the starts of neighbouring tokens.
     labels : tuple of str
-        The classes in the order of the logits; empty for `masked-lm`.
+        The classes, labels or outputs in the order of the logits; empty for `masked-lm`.
     """
 
     model: transformers.BertPreTrainedModel
@@ -57,7 +57,11 @@ class Checkpoint(NamedTuple):
 
 
 def load(
-    path: str | os.PathLike[str], labels: tuple[str, ...] | None = None, seed: int = 0, **changes: Any
+    path: str | os.PathLike[str],
+    task: str | None = None,
+    labels: tuple[str, ...] = (),
+    seed: int = 0,
+    **changes: Any,
 ) -> Checkpoint:
     """Load a model directory.
 
@@ -65,8 +69,10 @@ def load(
     ----------
     path : path
         A folder that dnabert or transformers wrote, or a repository `owner/name` on the Hugging Face hub.
-    labels : tuple of str, optional
-        Classes for a new classification head. Without them the directory's own head is loaded.
+    task : str, optional
+        Task of a new head. Without it the directory's own head is loaded.
+    labels : tuple of str
+        What the new head tells apart.
     seed : int
         Of the new head's weights.
     **changes
@@ -85,27 +91,51 @@ def load(
     config = _configuration(folder)
     record = read_record(folder)
     k = _k_of(folder, config, record)
-    if labels is None:
-        task = _task_of(config)
-        names = tuple(config.id2label[i] for i in range(config.num_labels)) if task == "classification" else ()
+    new_head = task is not None
+    if task is None:
+        task = task_of(config)
+        labels = () if task == "masked-lm" else tuple(config.id2label[i] for i in range(config.num_labels))
     else:
-        task, names = "classification", labels
-        changes |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+        changes = outputs(task, labels) | changes
     for name, value in changes.items():
         setattr(config, name, value)
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(seed)
         try:
-            model = HEADS[task].from_pretrained(
+            model = HEADS[task].model.from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,  # whatever it was stored in: precision is chosen where the model runs
                 attn_implementation=PACKED_ATTENTION,
-                ignore_mismatched_sizes=labels is not None,
+                ignore_mismatched_sizes=new_head,
             )
         except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise InputError(f"{folder}: the weights do not load ({str(error).splitlines()[0]})") from error
-    return Checkpoint(model, task, k, int(record.get("stride", 1)), names)
+    return Checkpoint(model, task, k, int(record.get("stride", 1)), labels)
+
+
+def outputs(task: str, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Write the entries of a configuration that say what a head tells apart."""
+    return {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "problem_type": HEADS[task].problem,
+    }
+
+
+class Shape(NamedTuple):
+    """What sequences a model takes: bases per token, bases between tokens, k-mers at most."""
+
+    k: int
+    stride: int
+    longest: int
+
+
+def load_shape(path: str | os.PathLike[str]) -> Shape:
+    """Read what sequences a model takes without loading its weights; errors are those of `load`."""
+    folder = _folder(path)
+    config, record = _configuration(folder), read_record(folder)
+    return Shape(_k_of(folder, config, record), int(record.get("stride", 1)), config.max_position_embeddings - 2)
 
 
 def save(
@@ -131,7 +161,7 @@ def save(
             raise OSError(str(error)) from error
         # transformers writes the name of our subclass; its own name is what other tools look for
         config = json.loads((temporary / "config.json").read_text())
-        config["architectures"] = [ARCHITECTURES[checkpoint.task]]
+        config["architectures"] = [HEADS[checkpoint.task].architecture]
         (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         tokenizer = KmerTokenizer(
             k=checkpoint.k, stride=checkpoint.stride, model_max_length=checkpoint.model.config.max_position_embeddings
@@ -207,11 +237,6 @@ def _k_of(folder: Path, config: transformers.BertConfig, record: dict[str, Any])
             f"{config.vocab_size} tokens (k={found}); restore the directory's own files"
         )
     return found
-
-
-def _task_of(config: transformers.BertConfig) -> str:
-    architecture = (config.architectures or ["BertForMaskedLM"])[0]
-    return next((task for task, name in ARCHITECTURES.items() if name == architecture), "masked-lm")
 
 
 @contextmanager

@@ -44,11 +44,12 @@ def encode(bert: transformers.BertModel, batch: PackedBatch, rows: torch.Tensor 
         The last layer.
     """
     boundaries = {"cu_seqlens": batch.cu_seqlens, "max_seqlen": batch.max_seqlen}
-    # token types are all 0 (one sequence a row); given, so that BERT does not gather them from its positions
+    # token types are given even where they are all 0, so that BERT does not gather them from its positions
+    segments = torch.zeros_like(batch.input_ids) if batch.segment_ids is None else batch.segment_ids
     hidden = bert.embeddings(
         input_ids=batch.input_ids[None],  # (1, tokens): one row, boundaries beside it
         position_ids=batch.position_ids[None],
-        token_type_ids=torch.zeros_like(batch.input_ids)[None],
+        token_type_ids=segments[None],
     )  # (1, tokens, hidden size)
     layers = _layers.get()
     if layers is not None:

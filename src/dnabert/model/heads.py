@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 import transformers
+from torch import nn
 
 from dnabert.model.encoder import encode
 from dnabert.model.packing import PackedBatch
@@ -22,7 +23,7 @@ class MaskedLMOutput(NamedTuple):
 
 
 class ClassificationOutput(NamedTuple):
-    """Loss (scalar; None without labels) and logits, shape (sequences, classes)."""
+    """Loss (scalar; None without labels) and logits, shape (sequences or bases, outputs)."""
 
     loss: torch.Tensor | None
     logits: torch.Tensor
@@ -37,17 +38,18 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
         position_ids: torch.Tensor,
         cu_seqlens: torch.Tensor,
         max_seqlen: int,
-        rows: torch.Tensor,
+        segment_ids: torch.Tensor | None = None,
+        rows: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
     ) -> MaskedLMOutput:
         """Predict the tokens of some rows.
 
         Parameters
         ----------
-        input_ids, position_ids, cu_seqlens, max_seqlen
+        input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids
             The parts of a `PackedBatch`.
-        rows : torch.Tensor, int64, shape (rows,)
-            Which tokens to predict: the head, with its 4**k columns, runs on these alone.
+        rows : torch.Tensor, int64, shape (rows,), optional
+            Which tokens to predict, all by default: the head, with its 4**k columns, runs on these alone.
         labels : torch.Tensor, int64, shape (rows,), optional
             The true ids of these tokens.
 
@@ -56,7 +58,7 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
         MaskedLMOutput
             The loss is the mean cross entropy over the rows, in nats.
         """
-        hidden = encode(self.bert, PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen), rows)
+        hidden = encode(self.bert, PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids), rows)
         # The head runs in float32 whatever the encoder does: logits near 15 rounded to bfloat16 are off by up to 0.03,
         # which is as much as a base's context says about it.
         with torch.autocast(hidden.device.type, enabled=False):
@@ -66,7 +68,27 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
 
 
 class PackedBertForSequenceClassification(transformers.BertForSequenceClassification):
-    """BERT with the sequence classification head, on packed batches."""
+    """BERT with the sequence classification head, on packed batches: classes, labels or numbers for each sequence.
+
+    Entries of the configuration that decide what it computes, beside transformers' own `problem_type`:
+
+    - `features`: `cls` (BERT's pooler, the default) or `mean` (the mean over the k-mers, for a frozen encoder);
+    - `long`: how the vectors of a long sequence's windows become one: `mean`, `attention`, `lstm` or `concat`; absent
+      for sequences that are one window;
+    - `long_windows`: windows that `concat` has room for.
+    """
+
+    def __init__(self, config: transformers.BertConfig) -> None:
+        super().__init__(config)
+        long = getattr(config, "long", None)
+        if long == "attention":
+            self.window_scores = nn.Linear(config.hidden_size, 1)
+        elif long == "lstm":
+            self.window_lstm = nn.LSTM(config.hidden_size, config.hidden_size // 2, bidirectional=True)
+        elif long == "concat":
+            self.classifier = nn.Linear(config.hidden_size * config.long_windows, config.num_labels)
+        self.post_init()
+        self.class_weights: torch.Tensor | None = None
 
     def forward(
         self,
@@ -74,36 +96,167 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
         position_ids: torch.Tensor,
         cu_seqlens: torch.Tensor,
         max_seqlen: int,
+        segment_ids: torch.Tensor | None = None,
+        windows: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
     ) -> ClassificationOutput:
-        """Predict the class of each sequence.
+        """Predict the outputs of each sequence.
 
         Parameters
         ----------
-        input_ids, position_ids, cu_seqlens, max_seqlen
+        input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids
             The parts of a `PackedBatch`.
-        labels : torch.Tensor, int64, shape (sequences,), optional
-            The true classes.
+        windows : torch.Tensor, int64, shape (sequences,), optional
+            How many neighbouring entries of the batch are windows of each sequence; by default each entry is one.
+        labels : torch.Tensor, optional
+            int64, shape (sequences,), for classes; float32, shape (sequences, outputs), for labels and numbers.
 
         Returns
         -------
         ClassificationOutput
-            The loss is the mean cross entropy over the sequences, in nats.
+            The loss is the mean over the sequences: cross entropy in nats for classes and labels (the mean over these),
+            the squared error for numbers.
         """
-        batch = PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen)
-        first = encode(self.bert, batch, cu_seqlens[:-1].long())  # (sequences, hidden size): [CLS] of each
+        batch = PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids)
+        return self.from_vectors(self.vectors(batch), windows, labels)
+
+    def vectors(self, batch: PackedBatch) -> torch.Tensor:
+        """Compute the vector of each entry of a batch that the head reads, shape (entries, hidden size)."""
+        if getattr(self.config, "features", "cls") == "mean":
+            return mean_of_kmers(encode(self.bert, batch), batch)
+        first = encode(self.bert, batch, batch.cu_seqlens[:-1].long())  # (entries, hidden size): [CLS] of each
         # BERT's pooler takes a padded batch's column 0: give it one token a sequence
-        pooled = self.bert.pooler(first[:, None])
-        logits = self.classifier(self.dropout(pooled))  # (sequences, classes)
-        loss = None if labels is None else F.cross_entropy(logits.float(), labels)
+        pooled: torch.Tensor = self.bert.pooler(first[:, None])
+        return pooled
+
+    def from_vectors(
+        self, vectors: torch.Tensor, windows: torch.Tensor | None = None, labels: torch.Tensor | None = None
+    ) -> ClassificationOutput:
+        """Do what comes after `vectors`."""
+        if getattr(self.config, "long", None):
+            counts = torch.ones(len(vectors), dtype=torch.int64, device=vectors.device) if windows is None else windows
+            vectors = self._pooled(vectors, counts)
+        logits = self.classifier(self.dropout(vectors))  # (sequences, outputs)
+        return ClassificationOutput(None if labels is None else self._loss(logits.float(), labels), logits)
+
+    def _pooled(self, vectors: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Make one vector of those of each sequence's windows: (windows, hidden size) -> (sequences, features)."""
+        padded = nn.utils.rnn.pad_sequence(
+            vectors.split(counts.tolist()), batch_first=True
+        )  # (sequences, most, hidden)
+        inside = torch.arange(padded.shape[1], device=counts.device) < counts[:, None]  # (sequences, most)
+        if self.config.long == "concat":
+            room = self.config.long_windows - padded.shape[1]
+            return F.pad(padded, (0, 0, 0, room)).flatten(1)  # (sequences, windows x hidden)
+        if self.config.long == "lstm":
+            packed = nn.utils.rnn.pack_sequence(vectors.split(counts.tolist()), enforce_sorted=False)
+            _, (last, _) = self.window_lstm(packed)  # (2, sequences, hidden / 2): the end of both directions
+            return last.transpose(0, 1).flatten(1)
+        scores = (
+            self.window_scores(padded)[..., 0] if self.config.long == "attention" else padded.new_zeros(inside.shape)
+        )
+        shares = scores.masked_fill(~inside, -torch.inf).softmax(dim=1)  # (sequences, most)
+        return (shares[..., None] * padded).sum(dim=1)
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.config.problem_type == "regression":
+            return F.mse_loss(logits, labels)
+        if self.config.problem_type == "multi_label_classification":
+            return F.binary_cross_entropy_with_logits(logits, labels, pos_weight=self.class_weights)
+        return F.cross_entropy(logits, labels, weight=self.class_weights)
+
+
+class PackedBertForTokenClassification(transformers.BertForTokenClassification):
+    """BERT with the token classification head, on packed batches: a class for each base.
+
+    A base is read from one token: the one that has it at its middle offset (`packing.token_of_base`), or the first or
+    last token where there is none.
+    """
+
+    def __init__(self, config: transformers.BertConfig) -> None:
+        super().__init__(config)
+        self.class_weights: torch.Tensor | None = None
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        cu_seqlens: torch.Tensor,
+        max_seqlen: int,
+        segment_ids: torch.Tensor | None = None,
+        rows: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> ClassificationOutput:
+        """Predict the class of each base.
+
+        Parameters
+        ----------
+        input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids
+            The parts of a `PackedBatch`.
+        rows : torch.Tensor, int64, shape (bases,), optional
+            The token that each base is read from; by default each k-mer in its order.
+        labels : torch.Tensor, int64, shape (bases,), optional
+            The true classes, -1 where nothing is known.
+
+        Returns
+        -------
+        ClassificationOutput
+            Logits of shape (bases, classes). The loss is the mean cross entropy over the known bases, in nats.
+        """
+        batch = PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids)
+        hidden = encode(self.bert, batch)
+        tokens = self.classifier(self.dropout(hidden))  # (tokens, classes)
+        logits = tokens[batch.kmers if rows is None else rows]
+        if labels is None:
+            return ClassificationOutput(None, logits)
+        loss = F.cross_entropy(logits.float(), labels, weight=self.class_weights, ignore_index=-1)
         return ClassificationOutput(loss, logits)
 
 
-HEADS: dict[str, type[transformers.BertPreTrainedModel]] = {
-    "masked-lm": PackedBertForMaskedLM,
-    "classification": PackedBertForSequenceClassification,
-}
-"""The model class of each task."""
+def mean_of_kmers(hidden: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
+    """Average the k-mers of each sequence, `[CLS]` and `[SEP]` left out: (tokens, size) -> (sequences, size)."""
+    counts = batch.cu_seqlens.diff().long()
+    sequence = torch.repeat_interleave(counts)[batch.kmers]
+    total = hidden.new_zeros(batch.sequences, hidden.shape[1], dtype=torch.float32)
+    total = total.index_add(0, sequence, hidden[batch.kmers].float())
+    return total / torch.bincount(sequence, minlength=batch.sequences)[:, None]
 
-ARCHITECTURES = {"masked-lm": "BertForMaskedLM", "classification": "BertForSequenceClassification"}
-"""What the configuration calls each task's model: transformers' own name, so that everybody's tools know it."""
+
+class Head(NamedTuple):
+    """How a task is computed and what the configuration calls that.
+
+    Attributes
+    ----------
+    model : type
+        The model class.
+    architecture : str
+        transformers' own name of it, so that everybody's tools know the directory.
+    problem : str or None
+        transformers' `problem_type`.
+    """
+
+    model: type[transformers.BertPreTrainedModel]
+    architecture: str
+    problem: str | None = None
+
+
+HEADS = {
+    "masked-lm": Head(PackedBertForMaskedLM, "BertForMaskedLM"),
+    "classification": Head(
+        PackedBertForSequenceClassification, "BertForSequenceClassification", "single_label_classification"
+    ),
+    "multilabel": Head(
+        PackedBertForSequenceClassification, "BertForSequenceClassification", "multi_label_classification"
+    ),
+    "regression": Head(PackedBertForSequenceClassification, "BertForSequenceClassification", "regression"),
+    "per-base": Head(PackedBertForTokenClassification, "BertForTokenClassification"),
+}
+"""The head of each task."""
+
+
+def task_of(config: transformers.BertConfig) -> str:
+    """Name the task of a configuration; `masked-lm` where it names no head that is known here."""
+    architecture = (config.architectures or ["BertForMaskedLM"])[0]
+    fitting = [task for task, head in HEADS.items() if head.architecture == architecture]
+    stated = [task for task in fitting if HEADS[task].problem == getattr(config, "problem_type", None)]
+    return (stated or fitting or ["masked-lm"])[0]

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from dnabert.sequence.kmers import CLS, SEP, encode_rows
-from dnabert.sequence.tables import Table
+from dnabert.sequence.letters import letters_of
+from dnabert.sequence.windows import Sequences
 
 
 class PackedBatch(NamedTuple):
@@ -23,12 +24,15 @@ class PackedBatch(NamedTuple):
         Where each sequence starts; the last entry is the number of tokens.
     max_seqlen : int
         Tokens of the longest sequence.
+    segment_ids : torch.Tensor or None, int64, shape (tokens,)
+        0 for the first of two sequences in a row, 1 for the second; None where there is one.
     """
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor
     cu_seqlens: torch.Tensor
     max_seqlen: int
+    segment_ids: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> "PackedBatch":
         """Copy the batch to a device."""
@@ -37,12 +41,21 @@ class PackedBatch(NamedTuple):
             self.position_ids.to(device, non_blocking=True),
             self.cu_seqlens.to(device, non_blocking=True),
             self.max_seqlen,
+            None if self.segment_ids is None else self.segment_ids.to(device, non_blocking=True),
         )
 
     @property
     def sequences(self) -> int:
         """The number of sequences."""
         return len(self.cu_seqlens) - 1
+
+    @property
+    def kmers(self) -> torch.Tensor:
+        """int64, shape (kmers,): the tokens but `[CLS]` and `[SEP]` of sequences that are no pairs."""
+        inside = torch.ones(len(self.input_ids), dtype=torch.bool, device=self.input_ids.device)
+        inside[self.cu_seqlens[:-1].long()] = False
+        inside[self.cu_seqlens[1:].long() - 1] = False
+        return inside.nonzero()[:, 0]
 
 
 def packed(input_ids: np.ndarray, lengths: np.ndarray) -> PackedBatch:
@@ -93,12 +106,13 @@ def pack(sequences: Sequence[np.ndarray]) -> PackedBatch:
     return packed(input_ids, lengths)
 
 
-def pack_rows(table: Table, rows: np.ndarray, k: int, stride: int = 1) -> PackedBatch:
+def pack_rows(table: Sequences, rows: np.ndarray, k: int, stride: int = 1) -> PackedBatch:
     """Tokenise and pack rows of a table, straight from its buffer of letters.
 
     Parameters
     ----------
-    table : Table
+    table : Table or Windows
+        Rows with a second sequence are packed as `[CLS] first [SEP] second [SEP]`.
     rows : np.ndarray, int64, shape (sequences,)
         Which rows, in this order.
     k : int
@@ -110,4 +124,38 @@ def pack_rows(table: Table, rows: np.ndarray, k: int, stride: int = 1) -> Packed
     -------
     PackedBatch
     """
-    return packed(*encode_rows(table.letters, table.offsets, rows, k, stride))
+    first = encode_rows(table.letters, table.starts[rows], table.ends[rows], k, stride)
+    if table.second is None:
+        return packed(*first)
+    letters, offsets = letters_of(table.second)
+    second = encode_rows(letters, offsets[rows], offsets[rows + 1], k, stride)
+    lengths = first.lengths + second.lengths - 1  # the second gives up its [CLS]
+    segments = np.repeat(np.tile([0, 1], len(rows)), np.stack([first.lengths, second.lengths - 1], axis=1).ravel())
+    input_ids = np.empty(len(segments), dtype=np.int32)
+    input_ids[segments == 0] = first.input_ids
+    firsts = np.cumsum(second.lengths) - second.lengths
+    input_ids[segments == 1] = np.delete(second.input_ids, firsts)
+    return packed(input_ids, lengths)._replace(segment_ids=torch.from_numpy(segments))
+
+
+def token_of_base(bases: np.ndarray, k: int, stride: int = 1) -> np.ndarray:
+    """Find the token that each base is read from: the one whose middle offset (k // 2) is nearest.
+
+    Parameters
+    ----------
+    bases : np.ndarray, int64, shape (sequences,)
+        Bases of each sequence.
+    k : int
+        Bases per token.
+    stride : int
+        Bases between the starts of neighbouring tokens.
+
+    Returns
+    -------
+    np.ndarray, int64, shape (bases of all,)
+        Positions among the k-mers of all sequences, one after the other, `[CLS]` and `[SEP]` not counted.
+    """
+    kmers = (bases - k) // stride + 1
+    base = np.arange(bases.sum()) - np.repeat(np.cumsum(bases) - bases, bases)
+    nearest = (base - k // 2 + stride // 2) // stride
+    return np.clip(nearest, 0, np.repeat(kmers - 1, bases)) + np.repeat(np.cumsum(kmers) - kmers, bases)

@@ -80,7 +80,7 @@ def new_model(config: transformers.BertConfig, task: str, k: int, seed: int) -> 
     ----------
     config : transformers.BertConfig
     task : str
-        `masked-lm` or `classification`.
+        One of `heads.HEADS`.
     k : int
         Bases per token.
     seed : int
@@ -92,7 +92,7 @@ def new_model(config: transformers.BertConfig, task: str, k: int, seed: int) -> 
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        model = HEADS[task]._from_config(config, attn_implementation=PACKED_ATTENTION)
+        model = HEADS[task].model._from_config(config, attn_implementation=PACKED_ATTENTION)
         embeddings = model.bert.embeddings
         # twice the usual scale: what a k-mer is made of stands out from the first step
         size, std = config.hidden_size, 2 * config.initializer_range

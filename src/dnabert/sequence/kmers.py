@@ -143,17 +143,15 @@ class RowTokens(NamedTuple):
     lengths: np.ndarray
 
 
-def encode_rows(text: np.ndarray, offsets: np.ndarray, rows: np.ndarray, k: int, stride: int = 1) -> RowTokens:
+def encode_rows(text: np.ndarray, starts: np.ndarray, ends: np.ndarray, k: int, stride: int = 1) -> RowTokens:
     """Turn sequences that stand in one buffer of letters into token ids, each `[CLS] ... [SEP]`.
 
     Parameters
     ----------
     text : np.ndarray, uint8, shape (bytes,)
         The letters of all sequences. Characters that are no nucleotide letters read as unknown bases.
-    offsets : np.ndarray, int64, shape (sequences + 1,)
-        Where each sequence starts in `text`.
-    rows : np.ndarray, int64, shape (rows,)
-        Which sequences to encode, in this order.
+    starts, ends : np.ndarray, int64, shape (rows,)
+        Where each sequence to encode stands in `text`, half-open.
     k : int
         Bases per token.
     stride : int
@@ -164,19 +162,18 @@ def encode_rows(text: np.ndarray, offsets: np.ndarray, rows: np.ndarray, k: int,
     RowTokens
     """
     check_k(k, stride)
-    bases = offsets[rows + 1] - offsets[rows]
-    lengths = np.maximum((bases - k) // stride + 1, 0) + 2
-    ends = np.cumsum(lengths)
-    input_ids = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.int32)
-    _encode_rows(text, offsets, rows, k, stride, CODE_OF_BYTE, ends - lengths, lengths, input_ids)
+    lengths = np.maximum((ends - starts - k) // stride + 1, 0) + 2
+    tokens = np.cumsum(lengths)
+    input_ids = np.empty(int(tokens[-1]) if len(tokens) else 0, dtype=np.int32)
+    _encode_rows(text, starts, ends, k, stride, CODE_OF_BYTE, tokens - lengths, lengths, input_ids)
     return RowTokens(input_ids, lengths)
 
 
 @numba.njit(nogil=True, cache=True)
 def _encode_rows(
     text: np.ndarray,
-    offsets: np.ndarray,
-    rows: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
     k: int,
     stride: int,
     table: np.ndarray,
@@ -184,12 +181,12 @@ def _encode_rows(
     lengths: np.ndarray,
     input_ids: np.ndarray,
 ) -> None:
-    for i in range(len(rows)):
+    for i in range(len(starts)):
         first = firsts[i]
         last = first + lengths[i] - 1
         input_ids[first] = CLS
         input_ids[last] = SEP
-        letters = text[offsets[rows[i]] : offsets[rows[i] + 1]]
+        letters = text[starts[i] : ends[i]]
         codes = np.empty(len(letters), dtype=np.uint8)
         for j in range(len(letters)):
             codes[j] = table[letters[j]]

@@ -12,6 +12,13 @@ def string_array(letters: np.ndarray, offsets: np.ndarray) -> pa.LargeStringArra
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(letters))
 
 
+def letters_of(array: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the letters, uint8, and offsets, int64, shape (rows + 1,), of an Arrow array, in place."""
+    letters, first = array.buffers()[2], array.offset
+    offsets = np.frombuffer(array.buffers()[1], dtype=np.int64)[first : first + len(array) + 1]
+    return (np.frombuffer(letters, dtype=np.uint8) if letters else np.empty(0, dtype=np.uint8)), offsets
+
+
 def cut_windows(codes: np.ndarray, starts: np.ndarray, offsets: np.ndarray, minus: np.ndarray) -> pa.LargeStringArray:
     """Spell windows of a genome.
 
@@ -33,6 +40,14 @@ def cut_windows(codes: np.ndarray, starts: np.ndarray, offsets: np.ndarray, minu
     letters = np.empty(offsets[-1], dtype=np.uint8)
     _gather(codes, starts, offsets, minus, LETTERS, letters)
     return string_array(letters, offsets)
+
+
+def reverse_complement_rows(sequences: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Spell the other strand of each sequence; letters that are no base read as N."""
+    letters, offsets = letters_of(sequences)
+    codes = CODE_OF_BYTE[letters[offsets[0] : offsets[-1]]]
+    offsets = offsets - offsets[0]
+    return cut_windows(codes, offsets[:-1], offsets, np.ones(len(sequences), dtype=bool))
 
 
 def join_kmers(text: np.ndarray, offsets: np.ndarray) -> tuple[pa.LargeStringArray, int]:

@@ -6,7 +6,7 @@ k-mer kernels read in place. A million rows never become a million Python string
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +22,12 @@ from dnabert.sequence import delimited
 from dnabert.sequence.alphabet import LETTERS, describe_foreign
 from dnabert.sequence.delimited import find
 from dnabert.sequence.genome import Genome, read_fasta
-from dnabert.sequence.letters import cut_windows, first_foreign, join_kmers, string_array
+from dnabert.sequence.letters import cut_windows, first_foreign, join_kmers, letters_of, string_array
 
 SEQUENCE_NAMES = ("sequence", "setence", "seq")
 """Accepted headers of the sequence column; `setence` stands in some files of the original."""
+SECOND_NAMES = ("sequence2", "sequence_2", "seq2")
+"""Accepted headers of the second sequence of rows that are pairs."""
 LABEL_NAMES = ("label", "labels", "class")
 INTERVAL_NAMES = ("chrom", "start", "end")
 FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".ffn", ".fas")
@@ -46,6 +48,8 @@ class Table(NamedTuple):
         Labels as they are written in the file.
     columns : pa.Table
         The other columns of the file in their order: what identifies a row. Records of FASTA have a `name`.
+    second : pa.LargeStringArray or None, length rows
+        The second sequence of each row, where rows are pairs.
     places : tuple of (pathlib.Path, str, int, int)
         File, unit (`line`, `row` or `record`), number of the first row in that file, and rows, for each file.
     """
@@ -55,6 +59,7 @@ class Table(NamedTuple):
     labels: pa.StringArray | None
     columns: pa.Table
     places: tuple[tuple[Path, str, int, int], ...]
+    second: pa.LargeStringArray | None = None
 
     @property
     def rows(self) -> int:
@@ -64,14 +69,22 @@ class Table(NamedTuple):
     @property
     def letters(self) -> np.ndarray:
         """uint8, shape (bytes,): the letters of all sequences, in place."""
-        buffer = self.sequences.buffers()[2]
-        return np.frombuffer(buffer, dtype=np.uint8) if buffer else np.empty(0, dtype=np.uint8)
+        return letters_of(self.sequences)[0]
 
     @property
     def offsets(self) -> np.ndarray:
         """int64, shape (rows + 1,): where each sequence starts in `letters`, in place."""
-        first = self.sequences.offset
-        return np.frombuffer(self.sequences.buffers()[1], dtype=np.int64)[first : first + self.rows + 1]
+        return letters_of(self.sequences)[1]
+
+    @property
+    def starts(self) -> np.ndarray:
+        """int64, shape (rows,): where each sequence starts in `letters`."""
+        return self.offsets[:-1]
+
+    @property
+    def ends(self) -> np.ndarray:
+        """int64, shape (rows,): where each sequence ends in `letters`."""
+        return self.offsets[1:]
 
     def where(self, row: int) -> str:
         """Say where a row stands, for a message: `train.tsv line 18`."""
@@ -94,7 +107,8 @@ def read(
     ----------
     path : path, or sequence of paths
         TSV, CSV or Parquet with a header: `sequence` and `label` columns, or `chrom`, `start`, `end` (0-based
-        half-open), `strand` if there is one, and `label`, with `genome`. The original's files of spaced k-mers are TSV.
+        half-open), `strand` if there is one, and `label`, with `genome`. A column `sequence2` makes rows pairs. The
+        original's files of spaced k-mers are TSV.
         FASTA: unlabelled, or with `labels`. Several FASTA files: one a class, named after the file. Text and FASTA
         files may be compressed with gzip.
     genome : path, optional
@@ -153,6 +167,14 @@ def from_sequences(sequences: Sequence[str] | pa.Array) -> Table:
     return _checked(Table(source, array, None, pa.table({}), ((source, "number", 1, len(array)),)))
 
 
+def label_text(column: pa.ChunkedArray) -> pa.LargeStringArray:
+    """Write a column of labels as text: missing ones empty, lists with spaces between their entries."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        column = pc.binary_join(column.cast(pa.list_(pa.string())), " ")
+    text = column.cast(pa.large_string()).combine_chunks()
+    return text.fill_null("") if text.null_count else text
+
+
 def is_table(path: str | os.PathLike[str]) -> bool:
     """Say whether a file is a table by its name."""
     return _suffix(Path(path)) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
@@ -190,76 +212,6 @@ def _write_text(columns: pa.Table, path: Path, delimiter: str) -> None:
         return
 
 
-def check_lengths(table: Table, k: int, stride: int, longest: int) -> np.ndarray:
-    """Check that each sequence has at least one k-mer and fits the model, and return the tokens of each.
-
-    Parameters
-    ----------
-    table : Table
-    k : int
-        Bases per token.
-    stride : int
-        Bases between the starts of neighbouring tokens.
-    longest : int
-        k-mers that the model takes at most.
-
-    Returns
-    -------
-    np.ndarray, int64, shape (rows,)
-        Tokens of each sequence, `[CLS]` and `[SEP]` included.
-
-    Raises
-    ------
-    InputError
-        That names the first row that is too short or too long.
-    """
-    bases = np.diff(table.offsets)
-    kmers = bases - k
-    kmers //= stride  # in place: a million rows are 8 MB a copy
-    kmers += 1
-    np.maximum(kmers, 0, out=kmers)
-    for bad, rule in (
-        (kmers < 1, f"at least {k} are needed for one {k}-mer; leave the row out"),
-        (
-            kmers > longest,
-            f"this model takes at most {(longest - 1) * stride + k} ({longest} {k}-mers); cut the sequence",
-        ),
-    ):
-        if bad.any():
-            row = int(bad.argmax())
-            more = f" ({int(bad.sum())} rows like this)" if bad.sum() > 1 else ""
-            raise InputError(f"{table.where(row)}: the sequence has {bases[row]} bases, {rule}{more}")
-    kmers += 2
-    return kmers
-
-
-def batches_of_rows(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Group rows into batches of like length under a budget of tokens, longest first.
-
-    Neighbours of one length share an attention call, and a batch that does not fit into memory fails at once.
-
-    Parameters
-    ----------
-    lengths : np.ndarray, integer, shape (rows,)
-        Tokens of each row.
-    tokens : int
-        Budget of a batch. A longer row is a batch of its own.
-
-    Yields
-    ------
-    np.ndarray, int64
-        Row numbers of a batch.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    first = 0
-    while first < len(order):
-        done = ends[first - 1] if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, done + tokens, side="right")))
-        yield order[first:last]
-        first = last
-
-
 def select(table: Table, rows: np.ndarray) -> Table:
     """Take some rows of a table, in the order given. They are named by their place in this selection's first file."""
     taken = pa.array(rows)
@@ -269,6 +221,7 @@ def select(table: Table, rows: np.ndarray) -> Table:
         None if table.labels is None else table.labels.take(taken),
         table.columns.take(taken),
         ((table.path, "selected row", 1, len(rows)),),
+        None if table.second is None else table.second.take(taken),
     )
 
 
@@ -309,9 +262,7 @@ def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: 
     names = content.column_names
     places = ((path, unit, first, content.num_rows),)
     label = find(names, LABEL_NAMES)
-    labels = None if label is None else content[label].cast(pa.large_string()).combine_chunks()
-    if labels is not None and labels.null_count:
-        labels = labels.fill_null("")
+    labels = None if label is None else label_text(content[label])
     sequence = find(names, SEQUENCE_NAMES)
     if sequence is not None:
         values = content[sequence]
@@ -320,7 +271,9 @@ def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: 
         sequences = _contiguous(values)
         if " " in sequences[0].as_py():
             sequences = _join_kmers(Table(path, sequences, None, content, places))
-        return Table(path, sequences, labels, content.drop_columns([n for n in (sequence, label) if n]), places)
+        second = find(names, SECOND_NAMES)
+        columns = content.drop_columns([name for name in (sequence, label, second) if name])
+        return Table(path, sequences, labels, columns, places, None if second is None else _contiguous(content[second]))
     interval = [find(names, (name,)) for name in INTERVAL_NAMES]
     if None in interval:
         raise InputError(
@@ -445,12 +398,16 @@ def _read_classes(paths: Sequence[Path]) -> Table:
 
 
 def _checked(table: Table) -> Table:
-    lengths = np.diff(table.offsets)
-    if (lengths == 0).any():
-        row = int((lengths == 0).argmax())
-        raise InputError(f"{table.where(row)}: the sequence is empty; fill it or delete the row")
-    at = first_foreign(table.letters, table.offsets)
-    if at >= 0:
-        row = int(np.searchsorted(table.offsets, at, side="right")) - 1
-        raise InputError(f"{table.where(row)}: {describe_foreign(int(table.letters[at]))}")
+    for name, sequences in (("the sequence", table.sequences), ("the second sequence", table.second)):
+        if sequences is None:
+            continue
+        letters, offsets = letters_of(sequences)
+        lengths = np.diff(offsets)
+        if (lengths == 0).any():
+            row = int((lengths == 0).argmax())
+            raise InputError(f"{table.where(row)}: {name} is empty; fill it or delete the row")
+        at = first_foreign(letters, offsets)
+        if at >= 0:
+            row = int(np.searchsorted(offsets, at, side="right")) - 1
+            raise InputError(f"{table.where(row)}: {describe_foreign(int(letters[at]))}")
     return table

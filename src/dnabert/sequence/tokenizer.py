@@ -169,7 +169,7 @@ class KmerTokenizer(PreTrainedTokenizer):
             at = int(foreign.argmax())
             row = int(np.searchsorted(offsets, at, side="right")) - 1
             raise InputError(f"sequence {row + 1} of {len(texts)}: {describe_foreign(int(letters[at]))}")
-        tokens = encode_rows(letters, offsets, np.arange(len(texts)), self.k, self.stride)
+        tokens = encode_rows(letters, offsets[:-1], offsets[1:], self.k, self.stride)
         if limit is None or tokens.lengths.max() <= limit:
             return tokens
         kept = np.minimum(tokens.lengths, limit)

@@ -13,8 +13,9 @@ from dnabert.model.device import describe
 from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
-from dnabert.training import metrics, splits
+from dnabert.training import metrics, splits, targets
 from dnabert.training.metrics import Evaluation, as_json
+from dnabert.training.targets import Task
 
 
 def evaluate(
@@ -24,6 +25,8 @@ def evaluate(
     out: str | os.PathLike[str] | None = None,
     genome: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
+    label: Sequence[str] = (),
+    strand: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     batch_tokens: int | None = None,
@@ -40,6 +43,10 @@ def evaluate(
         JSON file to write.
     genome, labels : path, optional
         As in `dnabert.sequence.tables.read`.
+    label : sequence of str
+        The columns of labels; by default those the model was trained on.
+    strand : str, optional
+        As in `dnabert.inference.predict.predict`.
     device, precision : str
         As in `dnabert.load`.
     batch_tokens : int, optional
@@ -55,12 +62,13 @@ def evaluate(
         If the model or the data is not as required, or a label is none of the model's classes.
     """
     started = engine.start(model, device, precision)
-    classes = started.checkpoint.labels
-    if started.checkpoint.task != "classification":
+    loaded = started.checkpoint
+    if loaded.task == "masked-lm":
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
     table = _labelled(data, genome, labels)
-    truth = splits.class_codes(table, classes)
-    result = metrics.evaluate(predict(started, table, batch_tokens).probabilities, truth, classes)
+    columns = tuple(label) or tuple(getattr(loaded.model.config, "label_columns", ()))
+    truth = targets.truth(table, Task(loaded.task, loaded.labels, columns))
+    result = metrics.evaluate(predict(started, table, batch_tokens, strand).outputs, truth)
     if out is not None:
         with replacing(out) as temporary:
             temporary.write_text(json.dumps(as_json(result), indent=2) + "\n")

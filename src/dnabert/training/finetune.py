@@ -1,4 +1,4 @@
-"""Fine-tuning: from labelled sequences to a classifier."""
+"""Fine-tuning: from labelled sequences to a model that predicts classes, labels, numbers, or a class for each base."""
 
 import json
 import math
@@ -9,23 +9,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
-from transformers import TrainingArguments
 
 from dnabert import processes
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing_files
-from dnabert.inference.engine import Engine, run
-from dnabert.inference.predict import logits_of, softmax
+from dnabert.inference.engine import Engine
+from dnabert.inference.predict import OUTPUTS, STRANDS, as_read, predict
 from dnabert.model import checkpoint, presets
+from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import choose_precision, describe, within_memory
-from dnabert.model.packing import pack_rows
 from dnabert.progress import say
-from dnabert.sequence import tables
+from dnabert.sequence import tables, windows
 from dnabert.sequence.tables import Table
-from dnabert.training import metrics, splits
-from dnabert.training.metrics import Evaluation
+from dnabert.training import metrics, splits, targets
+from dnabert.training.items import Packer, Rows, Scale
+from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
+from dnabert.training.targets import Task
 from dnabert.training.trainer import (
     Metrics,
     PackedTrainer,
@@ -44,6 +44,12 @@ WARMUP = 0.1
 FEWEST_STEPS = 1500
 """Epochs are added to small sets up to this many steps: a few hundred steps leave a new head near its start, which is
 how the original collapses to one class."""
+POOLINGS = ("mean", "attention", "lstm", "concat")
+"""How the windows of a long sequence become one vector."""
+OVERLAP = 8
+"""Windows of long sequences overlap by an eighth."""
+TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
+"""Tokens of a training batch that stand in memory together; larger batches are added up from parts."""
 
 
 class Finetuned(NamedTuple):
@@ -53,8 +59,8 @@ class Finetuned(NamedTuple):
     ----------
     folder : pathlib.Path
         The model directory.
-    labels : tuple of str
-        The classes.
+    task : Task
+        What it predicts.
     dev, test : Evaluation or None
         Of the best checkpoint; `test` is None without test rows, both are None if the run was interrupted.
     finished : bool
@@ -62,7 +68,7 @@ class Finetuned(NamedTuple):
     """
 
     folder: Path
-    labels: tuple[str, ...]
+    task: Task
     dev: Evaluation | None
     test: Evaluation | None
     finished: bool
@@ -75,8 +81,15 @@ def finetune(
     *,
     genome: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
+    label: Sequence[str] = (),
+    task: str | None = None,
     split: Sequence[float] | None = None,
+    strand: str | None = None,
+    long: str | None = None,
+    window: int | None = None,
     from_scratch: bool = False,
+    class_weights: bool = False,
+    layer_decay: float = 1.0,
     epochs: int | None = None,
     batch_size: int = 32,
     learning_rate: float | None = None,
@@ -88,7 +101,7 @@ def finetune(
     precision: str = "auto",
     log_every: int = 50,
 ) -> Finetuned:
-    """Fine-tune a model on labelled sequences; keep the checkpoint with the best MCC on dev.
+    """Fine-tune a model on labelled sequences; keep the checkpoint that is best on dev.
 
     Parameters
     ----------
@@ -100,10 +113,29 @@ def finetune(
         The model directory to write.
     genome, labels : path, optional
         As in `dnabert.sequence.tables.read`.
+    label : sequence of str
+        The columns of labels; `label` by default.
+    task : str, optional
+        `classification`, `multilabel`, `regression` or `per-base`; by default what the labels look like
+        (`dnabert.training.targets.infer`).
     split : sequence of 3 floats, optional
         Shares of train, dev and test, drawn with the same proportions of classes.
+    strand : str, optional
+        `given`: sequences are read as they stand. `both`: each is trained on from either strand at random, and
+        predictions are the mean over both, for what does not depend on the strand. `given` by default: nothing in a
+        sequence says that its strand does not matter.
+    long : str, optional
+        For sequences longer than the model takes: cut them into windows that overlap by an eighth, and make one vector
+        of theirs by `mean`, `attention`, `lstm` or `concat`. For `per-base` the windows are joined in the middle of
+        their overlaps, whatever is named here.
+    window : int, optional
+        Bases of a window; the longest the model takes by default.
     from_scratch : bool
         Take the shape of `model`, but none of its weights: what pre-training is worth is the difference.
+    class_weights : bool
+        Let each class (or each label's 1 and 0) count alike in the loss, however many rows it has.
+    layer_decay : float
+        Factor on the learning rate from each layer to the one below it (0.8: the lower, the slower).
     epochs : int, optional
         By default at least 3, and as many as make 1,500 steps, 30 at most.
     batch_size : int
@@ -131,22 +163,40 @@ def finetune(
     """
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
-    parts = read_splits(data, genome, labels, split, seed)
-    classes = splits.classes_of(parts.train)
+    _check_choice("--strand", strand, STRANDS)
+    _check_choice("--long", long, POOLINGS)
+    parts, found = read_splits(data, genome, labels, split, seed, label, task)
+    truths = [None if part is None else targets.truth(part, found) for part in parts]
+    assert truths[0] is not None
+    assert truths[1] is not None
     loaded = checkpoint.load(
-        model, labels=classes, seed=seed, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0
+        model,
+        found.kind,
+        found.names,
+        seed=seed,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=0.0,
+        strand=strand or "given",
+        label_columns=list(found.columns),
+        **_long_entries(long, window, parts, model),
     )
     if from_scratch:
-        loaded = loaded._replace(model=presets.new_model(loaded.model.config, "classification", loaded.k, seed))
+        loaded = loaded._replace(model=presets.new_model(loaded.model.config, found.kind, loaded.k, seed))
     for part in parts:
-        if part is not None:  # each raises for what training would stumble over
-            splits.class_codes(part, classes)
-            tables.check_lengths(part, loaded.k, loaded.stride, loaded.longest)
+        if part is not None:
+            windows.check_lengths(as_read(loaded, part), loaded.k, loaded.stride, loaded.longest)
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
     settings: dict[str, Any] = {
-        "data": [str(Path(path).resolve()) for path in _as_paths(data)],
+        "data": [str(Path(path).resolve()) for path in as_paths(data)],
         "model": str(model),
+        "label": list(label),
+        "task": found.kind,
+        "strand": strand or "given",
+        "long": long,
+        "window": window,
         "from_scratch": from_scratch,
+        "class_weights": class_weights,
+        "layer_decay": layer_decay,
         "split": None if split is None else list(split),
         "epochs": epochs or min(30, max(3, math.ceil(FEWEST_STEPS / steps_an_epoch))),
         "batch_size": batch_size,
@@ -156,14 +206,21 @@ def finetune(
         "processes": processes.count(),
     }
     where = training_device(device)
+    if class_weights:
+        loaded.model.class_weights = torch.from_numpy(weights_of(truths[0])).to(where)
     engine = Engine(loaded, where, choose_precision(precision, where))
     folder = start_run(out, settings, resume, overwrite)
+    scale = _standardise(truths[0]) if found.kind == "regression" else None
+    packer = Packer(parts.train, truths[0], loaded, strand == "both", scale)
+    at_once = max(1, TOKENS_AT_ONCE.get(where.type, TOKENS_AT_ONCE["cpu"]) // packer.longest)
+    accumulate = math.ceil(batch_size / min(batch_size, at_once))
     arguments = training_arguments(
         folder,
         where,
         engine.precision,
         num_train_epochs=settings["epochs"],
-        per_device_train_batch_size=batch_size,
+        per_device_train_batch_size=math.ceil(batch_size / accumulate),
+        gradient_accumulation_steps=accumulate,
         learning_rate=settings["learning_rate"],
         warmup_steps=math.ceil(WARMUP * steps_an_epoch * settings["epochs"]),
         seed=seed,
@@ -171,62 +228,49 @@ def finetune(
         save_strategy="epoch",
         eval_strategy="epoch",
         load_best_model_at_end=True,
-        metric_for_best_model="mcc",
+        metric_for_best_model=MAIN[found.kind],
         greater_is_better=True,
     )
     stop = StopOnInterrupt()
-    trainer = _trainer(engine, arguments, parts, classes, stop)
+    trainer = PackedTrainer(
+        model=loaded.model,
+        args=arguments,
+        train_dataset=Rows(parts.train.rows),
+        eval_dataset=Rows(parts.dev.rows),  # only named: the evaluation function holds it
+        data_collator=packer,
+        evaluation=lambda _: _on_dev(engine, parts.dev, truths[1], scale),
+        in_order=False,
+        rate_of=_layer_rates(loaded, layer_decay) if layer_decay != 1 else None,
+        callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
+    )
     say(
-        f"Fine-tuning {'from scratch' if from_scratch else model} on {parts.train.rows:,} rows of {len(classes)} "
-        f"classes ({', '.join(classes[:6])}{', …' if len(classes) > 6 else ''}), {settings['epochs']} epochs, "
-        f"peak rate {settings['learning_rate']:.2g}; {describe(where, engine.precision)}"
+        f"Fine-tuning {'from scratch' if from_scratch else model} on {parts.train.rows:,} rows, {_words(found)}, "
+        f"strand {settings['strand']}, {settings['epochs']} epochs, peak rate {settings['learning_rate']:.2g}; "
+        f"{describe(where, engine.precision)}"
     )
     with within_memory(
         f"{where} has no memory for --batch-size {batch_size}; give {max(batch_size // 2, 1)} and a new --out"
     ):
         completed = train_to_end(trainer, folder, stop, resume)
     if not completed:
-        return Finetuned(folder, classes, None, None, finished=False)
+        return Finetuned(folder, found, None, None, finished=False)
     if not processes.is_first():
-        return Finetuned(folder, classes, None, None, finished=True)
-    dev = _evaluate(engine, parts.dev, classes)
-    test = None if parts.test is None else _evaluate(engine, parts.test, classes)
+        return Finetuned(folder, found, None, None, finished=True)
+    if scale is not None:
+        _into_units(loaded, scale)
+    evaluations = {
+        name: None if part is None or truth is None else metrics.evaluate(predict(engine, part).outputs, truth)
+        for name, part, truth in zip(splits.NAMES[1:], parts[1:], truths[1:], strict=True)
+    }
     record = {
         "data": [_fingerprint(Path(path)) for path in settings["data"]],
         "settings": settings,
         "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, parts, strict=True)},
     }
     checkpoint.save(loaded, folder, record)
-    write_evaluations(folder, {"dev": dev, "test": test})
+    write_evaluations(folder, evaluations)
     finish_run(trainer, folder)
-    return Finetuned(folder, classes, dev, test, finished=True)
-
-
-def _trainer(
-    engine: Engine, arguments: TrainingArguments, parts: Splits, classes: Sequence[str], stop: StopOnInterrupt
-) -> PackedTrainer:
-    loaded = engine.checkpoint
-    truth = splits.class_codes(parts.dev, classes)
-
-    def dev_metrics(_: torch.nn.Module) -> Metrics:
-        probabilities = softmax(run(engine, parts.dev, logits_of))
-        accuracy = float((probabilities.argmax(axis=1) == truth).mean())
-        return {"mcc": metrics.mcc(probabilities, truth), "accuracy": accuracy}
-
-    return PackedTrainer(
-        model=loaded.model,
-        args=arguments,
-        train_dataset=_Rows(parts.train.rows),
-        eval_dataset=_Rows(parts.dev.rows),  # only named: the evaluation function holds it
-        data_collator=_Packer(parts.train, splits.class_codes(parts.train, classes), loaded.k, loaded.stride),
-        evaluation=dev_metrics,
-        in_order=False,
-        callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
-    )
-
-
-def _evaluate(engine: Engine, part: Table, classes: tuple[str, ...]) -> Evaluation:
-    return metrics.evaluate(softmax(run(engine, part, logits_of)), splits.class_codes(part, classes), classes)
+    return Finetuned(folder, found, evaluations["dev"], evaluations["test"], finished=True)
 
 
 def read_splits(
@@ -235,24 +279,27 @@ def read_splits(
     labels: str | os.PathLike[str] | None,
     split: Sequence[float] | None,
     seed: int,
-) -> Splits:
-    """Read a folder of splits, or read one set and divide it.
+    columns: Sequence[str] = (),
+    task: str | None = None,
+) -> tuple[Splits, Task]:
+    """Read a folder of splits, or read one set and divide it; find the task.
 
     Raises
     ------
     InputError
-        If neither is given, or both.
+        If neither is given, or both, or the labels are not as required.
     """
-    paths = _as_paths(data)
+    paths = as_paths(data)
     if len(paths) == 1 and Path(paths[0]).is_dir():
         if split is not None:
             raise InputError(f"{paths[0]}: a folder brings its own splits; leave --split out, or name one file")
-        return splits.read_folder(Path(paths[0]), genome)
+        parts = splits.read_folder(Path(paths[0]), genome)
+        return parts, targets.infer(parts.train, columns, task)
     table = tables.read(paths, genome=genome, labels=labels)
     if split is None:
         raise InputError(f"{paths[0]}: one set of rows has to be divided; give --split 0.8,0.1,0.1, or a folder")
-    splits.classes_of(table)
-    return splits.split_rows(table, split, seed)
+    found = targets.infer(table, columns, task)
+    return splits.split_rows(table, split, seed, *targets.strata(table, found)), found
 
 
 def write_evaluations(folder: Path, evaluations: dict[str, Evaluation | None]) -> None:
@@ -262,39 +309,100 @@ def write_evaluations(folder: Path, evaluations: dict[str, Evaluation | None]) -
         (temporary / "metrics.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
-class _Rows(Dataset[int]):
-    """Row numbers: the collator reads the rows themselves from the table's buffers."""
-
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return self.rows
-
-    def __getitem__(self, i: int) -> int:
-        return i
+def as_paths(data: Data) -> list[str | os.PathLike[str]]:
+    """Make a list of what may be one path."""
+    return [data] if isinstance(data, (str, os.PathLike)) else list(data)
 
 
-class _Packer:
-    """Turn row numbers into a packed batch with labels, rows of like length side by side."""
+def weights_of(truth: Truth) -> np.ndarray:
+    """Compute the weights that let classes count alike, float32: of each class, or of each label's 1 against its 0.
 
-    def __init__(self, table: Table, truth: np.ndarray, k: int, stride: int) -> None:
-        self.table, self.truth, self.k, self.stride = table, truth, k, stride
-        self.lengths = np.diff(table.offsets)
+    Raises
+    ------
+    InputError
+        If the task has no classes.
+    """
+    if truth.task == "regression":
+        raise InputError("--class-weights: numbers have no classes; leave it out")
+    if truth.task == "multilabel":
+        positive = truth.values.sum(axis=0)
+        return ((len(truth.values) - positive) / np.maximum(positive, 1)).astype(np.float32)
+    counts = np.bincount(truth.values[truth.values >= 0], minlength=len(truth.names))
+    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
-    def __call__(self, rows: Sequence[int]) -> dict[str, Any]:
-        order = np.array(rows, dtype=np.int64)
-        order = order[np.argsort(-self.lengths[order], kind="stable")]
-        batch = pack_rows(self.table, order, self.k, self.stride)
-        return batch._asdict() | {"labels": torch.from_numpy(self.truth[order])}
+
+def _standardise(truth: Truth) -> Scale:
+    deviation = truth.values.std(axis=0)
+    for name, one in zip(truth.names, deviation, strict=True):
+        if not one:
+            raise InputError(f"'{name}' is the same in all training rows; numbers that differ are required")
+    return Scale(truth.values.mean(axis=0), deviation)
+
+
+def _into_units(loaded: Checkpoint, scale: Scale) -> None:
+    """Let the last layer give numbers in the user's units, so that the directory needs no word about the scale."""
+    mean, deviation = (torch.from_numpy(part).float().to(loaded.model.device) for part in scale)
+    with torch.no_grad():
+        loaded.model.classifier.weight.mul_(deviation[:, None])
+        loaded.model.classifier.bias.mul_(deviation).add_(mean)
+
+
+def _on_dev(engine: Engine, dev: Table, truth: Truth | None, scale: Scale | None) -> Metrics:
+    assert truth is not None
+    outputs = OUTPUTS[truth.task](predict(engine, dev).logits)
+    if scale is not None:
+        outputs = outputs * scale.deviation + scale.mean
+    scores = metrics.main_scores(outputs, truth)
+    main = MAIN[truth.task]
+    return {main: float(np.nan_to_num(scores[main])), _SECOND[truth.task]: scores[_SECOND[truth.task]]}
+
+
+_SECOND = {"classification": "accuracy", "multilabel": "auprc", "regression": "r2", "per-base": "accuracy"}
+
+
+def _long_entries(long: str | None, window: int | None, parts: Splits, model: str | os.PathLike[str]) -> dict[str, Any]:
+    """Write the entries of the configuration that say how long sequences are read."""
+    if long is None:
+        if window is not None:
+            raise InputError(f"--window {window} goes with --long; give --long mean, or leave it out")
+        return {}
+    shape = checkpoint.load_shape(model)
+    longest = (shape.longest - 1) * shape.stride + shape.k
+    bases = window or longest
+    if not shape.k <= bases <= longest:
+        raise InputError(f"--window {bases}: {shape.k} to {longest} bases are required, what the model takes")
+    if any(part is not None and part.second is not None for part in parts):
+        raise InputError("--long: rows with a second sequence cannot be cut into windows; leave it out")
+    step = max(1, bases - bases // OVERLAP)
+    most = max(int(windows.cut(part, bases, step).counts.max()) for part in parts if part is not None)
+    return {"long": long, "window": bases, "window_step": step, "long_windows": most}
+
+
+def _layer_rates(loaded: Checkpoint, decay: float) -> Any:
+    layers = loaded.model.config.num_hidden_layers
+
+    def rate_of(name: str) -> float:
+        if ".encoder.layer." in name:
+            return decay ** (layers - int(name.split(".encoder.layer.")[1].split(".")[0]))
+        return decay ** (layers + 1) if ".embeddings." in name else 1.0
+
+    return rate_of
+
+
+def _check_choice(option: str, value: str | None, choices: Sequence[str]) -> None:
+    if value is not None and value not in choices:
+        raise InputError(f"{option} {value}: give one of {', '.join(choices)}")
+
+
+def _words(task: Task) -> str:
+    some = f"{', '.join(task.names[:6])}{', …' if len(task.names) > 6 else ''}"
+    kinds = {"classification": "classes", "multilabel": "labels", "regression": "numbers", "per-base": "classes a base"}
+    return f"{len(task.names)} {kinds[task.kind]} ({some})"
 
 
 def _dev_words(entry: Metrics) -> str:
-    return f"MCC {entry['mcc']:.3f}, accuracy {entry['accuracy']:.1%}"
-
-
-def _as_paths(data: Data) -> list[str | os.PathLike[str]]:
-    return [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    shown = ((name.upper() if name in ("mcc", "auroc", "auprc") else name, value) for name, value in entry.items())
+    return ", ".join(f"{name} {value:.3f}" for name, value in shown)
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

@@ -348,7 +348,7 @@ def packed_trainer(
         in_order=True,
         tally=tally.add,
         tallied=tally.take,
-        token_rate=TOKEN_RATE,
+        rate_of=lambda name: TOKEN_RATE if name.endswith("word_embeddings.weight") else 1.0,
         callbacks=[Reporter(_training_words, _evaluation_words, tokens_at_peak), stop],
     )
 

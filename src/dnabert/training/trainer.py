@@ -40,8 +40,8 @@ class PackedTrainer(transformers.Trainer):
         Takes the inputs and outputs of each training batch.
     tallied : callable, optional
         Returns what was tallied since the last call, for the log.
-    token_rate : float
-        Learning rate of the k-mer embeddings, as a multiple of the others'.
+    rate_of : callable, optional
+        Takes the name of a parameter, returns its learning rate as a multiple of the peak's.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class PackedTrainer(transformers.Trainer):
         in_order: bool,
         tally: Callable[[Mapping[str, Any], Any], None] | None = None,
         tallied: Callable[[], Metrics] | None = None,
-        token_rate: float = 1.0,
+        rate_of: Callable[[str], float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.token_rate = token_rate
+        self.rate_of = rate_of
         self.evaluation = evaluation
         self.in_order = in_order
         self.tally = tally
@@ -69,15 +69,23 @@ class PackedTrainer(transformers.Trainer):
         return super()._get_train_sampler(train_dataset)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """Make transformers' optimizer, then give the k-mer embeddings a rate of their own."""
+        """Make transformers' optimizer, then give parameters a rate of their own."""
         before = self.optimizer
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
-        if before is None and self.token_rate != 1:
-            tokens = self.model.get_input_embeddings().weight
-            for group in list(optimizer.param_groups):
-                if any(parameter is tokens for parameter in group["params"]):
-                    group["params"] = [parameter for parameter in group["params"] if parameter is not tokens]
-                    optimizer.add_param_group(group | {"params": [tokens], "lr": group["lr"] * self.token_rate})
+        if before is not None or self.rate_of is None:
+            return optimizer
+        rates = {id(parameter): self.rate_of(name) for name, parameter in self.model.named_parameters()}
+        for group in list(optimizer.param_groups):
+            of_group = {id(parameter): rates[id(parameter)] for parameter in group["params"]}
+            first, *others = dict.fromkeys(of_group.values())
+            parts = {
+                rate: [parameter for parameter in group["params"] if of_group[id(parameter)] == rate]
+                for rate in (first, *others)
+            }
+            peak = group["lr"]
+            group |= {"params": parts[first], "lr": peak * first}
+            for rate in others:
+                optimizer.add_param_group(group | {"params": parts[rate], "lr": peak * rate})
         return optimizer
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:

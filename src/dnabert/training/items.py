@@ -1,0 +1,118 @@
+"""Rows of a table as the Trainer reads them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch.utils.data import Dataset
+
+from dnabert.inference.predict import as_read, mirrored, own, reverse_complement_table
+from dnabert.model.checkpoint import Checkpoint
+from dnabert.model.packing import pack_rows, token_of_base
+from dnabert.sequence import windows
+from dnabert.sequence.tables import Table
+from dnabert.sequence.windows import Windows
+from dnabert.training.metrics import Truth
+
+
+class Rows(Dataset[int]):
+    """Row numbers: the collator reads the rows themselves from the table's buffers."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, i: int) -> int:
+        return i
+
+
+class Scale(NamedTuple):
+    """Mean and standard deviation of each number to predict, float64, shape (outputs,)."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+class Packer:
+    """Turn row numbers into a packed batch with labels, rows of like length side by side.
+
+    Parameters
+    ----------
+    table : Table
+    truth : Truth
+    loaded : Checkpoint
+        Says how rows are read.
+    both : bool
+        Read each row from either strand, at random.
+    scale : Scale, optional
+        What numbers are standardised by.
+
+    Attributes
+    ----------
+    longest : int
+        Tokens of the longest row, all its windows together.
+    """
+
+    def __init__(
+        self, table: Table, truth: Truth, loaded: Checkpoint, both: bool = False, scale: Scale | None = None
+    ) -> None:
+        self.rows = table.rows
+        self.task, self.scale = truth.task, scale
+        self.k, self.stride, self.both = loaded.k, loaded.stride, both
+        self.table, self.values = table, truth.values
+        if both:
+            self.table = _with_other_strand(table)
+            backwards = truth.values[mirrored(table)] if truth.task == "per-base" else truth.values
+            self.values = np.concatenate([truth.values, backwards])
+        self.read = as_read(loaded, self.table)
+        tokens = windows.check_lengths(self.read, self.k, self.stride, loaded.longest)
+        of_row = self.read.row if isinstance(self.read, Windows) else np.arange(self.table.rows)
+        self.lengths = np.bincount(of_row, weights=tokens).astype(np.int64)
+        self.longest = int(self.lengths.max())
+
+    def __call__(self, rows: Sequence[int]) -> dict[str, Any]:
+        order = np.array(rows, dtype=np.int64)
+        if self.both:
+            order = order + self.rows * torch.randint(2, (len(order),)).numpy()
+        order = order[np.argsort(-self.lengths[order], kind="stable")]
+        if not isinstance(self.read, Windows):
+            batch = pack_rows(self.table, order, self.k, self.stride)
+            return batch._asdict() | {"labels": self._labels(order)}
+        some = windows.of_rows(self.read, order)
+        batch = pack_rows(some, np.arange(some.rows), self.k, self.stride)
+        if self.task != "per-base":
+            counts = torch.from_numpy(self.read.counts[order])
+            return batch._asdict() | {"labels": self._labels(order), "windows": counts}
+        bases = some.ends - some.starts
+        mine = own(some)
+        at = np.arange(bases.sum()) - np.repeat(np.cumsum(bases) - bases - some.starts, bases) - self.table.offsets[0]
+        kmer = torch.from_numpy(token_of_base(bases, self.k, self.stride)[mine])
+        labels = torch.from_numpy(self.values[at[mine]])
+        return batch._asdict() | {"rows": batch.kmers[kmer], "labels": labels}
+
+    def _labels(self, rows: np.ndarray) -> torch.Tensor:
+        values = self.values[rows]
+        if self.task == "classification":
+            return torch.from_numpy(values)
+        if self.scale is not None:
+            values = (values - self.scale.mean) / self.scale.deviation
+        return torch.from_numpy(values.astype(np.float32))
+
+
+def _with_other_strand(table: Table) -> Table:
+    """Append the reverse complement of each row."""
+    other = reverse_complement_table(table)
+    second = None
+    if table.second is not None and other.second is not None:
+        second = pa.concat_arrays([table.second, other.second])
+    return table._replace(
+        sequences=pa.concat_arrays([table.sequences, other.sequences]),
+        labels=None,
+        columns=pa.table({}),
+        places=table.places * 2,
+        second=second,
+    )

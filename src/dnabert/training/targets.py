@@ -1,0 +1,323 @@
+"""What the rows of a table are to be predicted as: the task, chosen from the labels themselves, and its values."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dnabert.errors import InputError
+from dnabert.sequence import tables
+from dnabert.sequence.tables import LABEL_NAMES, Table
+from dnabert.training.metrics import Truth
+
+TASKS = ("classification", "multilabel", "regression", "per-base")
+MOST_CLASSES = 50
+"""Whole numbers of more different values than this are numbers, not classes."""
+
+
+class Task(NamedTuple):
+    """What is predicted.
+
+    Attributes
+    ----------
+    kind : str
+        `classification` (one of two or more classes), `multilabel` (any of several), `regression` or `per-base` (a
+        class for each base).
+    names : tuple of str
+        Classes, labels or outputs, in the order of the model's outputs.
+    columns : tuple of str
+        The columns of labels; empty for the usual one.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+
+
+def infer(table: Table, columns: Sequence[str] = (), kind: str | None = None) -> Task:
+    """Find the task in the labels of a table.
+
+    One column: labels as long as their sequences are a class for each base; fractions, or whole numbers of more than
+    50 different values, are numbers to regress on; other whole numbers and words are classes. Several columns: labels
+    if all hold 0 and 1 alone, else numbers.
+
+    Parameters
+    ----------
+    table : Table
+    columns : sequence of str
+        The columns of labels; by default `label`.
+    kind : str, optional
+        One of `TASKS`, to decide what the labels leave open.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    InputError
+        If there are no labels, an empty one, or none of the tasks fits.
+    """
+    if kind is not None and kind not in TASKS:
+        raise InputError(f"--task {kind}: there is no such task; give one of {', '.join(TASKS)}")
+    labels = _columns(table, columns)
+    if kind is None:
+        kind = _kind_of(table, labels)
+    if len(labels) > 1 and kind in ("classification", "per-base"):
+        raise InputError(
+            f"--task {kind}: one column of labels is required, {len(labels)} are named ({', '.join(columns)}); name one"
+        )
+    if len(labels) == 1 and kind == "multilabel":
+        raise InputError(
+            f"{table.path}: --task multilabel needs columns of 0 and 1, one a label; name them with --label"
+        )
+    if kind == "classification":
+        return Task(kind, _classes(table, labels[0]), tuple(columns))
+    if kind == "per-base":
+        return Task(kind, _base_classes(table, labels[0]), tuple(columns))
+    return Task(kind, tuple(columns) or ("label",), tuple(columns))
+
+
+def truth(table: Table, task: Task) -> Truth:
+    """Read the labels of a table as values of a task.
+
+    Parameters
+    ----------
+    table : Table
+    task : Task
+
+    Returns
+    -------
+    Truth
+
+    Raises
+    ------
+    InputError
+        That names the first row whose label is missing, none of the classes, not a finite number, or not as long as its
+        sequence.
+    """
+    labels = _columns(table, task.columns)
+    if task.kind == "classification":
+        return Truth(task.kind, _codes(table, labels[0], task.names), task.names)
+    if task.kind == "per-base":
+        values, lengths = _base_codes(table, labels[0], task.names)
+        return Truth(task.kind, values, task.names, np.repeat(np.arange(table.rows), lengths))
+    numbers = np.stack([_numbers(table, one, name) for one, name in zip(labels, task.names, strict=True)], axis=1)
+    if task.kind == "regression":
+        return Truth(task.kind, numbers, task.names)
+    bad = (numbers != 0) & (numbers != 1)
+    if bad.any():
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        raise InputError(
+            f"{table.where(row)}: '{task.names[column]}' is {numbers[row, column]:g}, a label of several is 0 or 1; "
+            "correct it, or give --task regression"
+        )
+    return Truth(task.kind, numbers == 1, task.names)
+
+
+def strata(table: Table, task: Task) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Group rows so that a split can keep the proportions: by class, by tenths of a number, else all in one group.
+
+    Returns
+    -------
+    tuple of np.ndarray, int64, shape (rows,), and the names of the groups
+    """
+    if task.kind == "classification":
+        return truth(table, task).values, tuple(f"class '{name}'" for name in task.names)
+    if task.kind == "regression":
+        first = truth(table, task).values[:, 0]
+        edges = np.unique(np.quantile(first, np.linspace(0.1, 0.9, 9)))
+        groups = np.unique(np.digitize(first, edges), return_inverse=True)[1]
+        return groups, tuple(f"tenth {i + 1} of '{task.names[0]}'" for i in range(int(groups.max()) + 1))
+    return np.zeros(table.rows, dtype=np.int64), ("the table",)
+
+
+def _columns(table: Table, names: Sequence[str]) -> list[pa.LargeStringArray]:
+    if not names:
+        if table.labels is None:
+            raise InputError(
+                f"{table.path}: a column 'label' is required to train or evaluate; add one, or name yours with --label"
+            )
+        return [table.labels]
+    found = []
+    for name in names:
+        if name in table.columns.column_names:
+            found.append(tables.label_text(table.columns[name]))
+        elif table.labels is not None and name.lower() in LABEL_NAMES:
+            found.append(table.labels)
+        else:
+            there = ", ".join([*table.columns.column_names, *(["label"] if table.labels is not None else [])]) or "none"
+            raise InputError(f"{table.path}: there is no column '{name}' (--label); the columns are {there}")
+    return found
+
+
+def _kind_of(table: Table, labels: Sequence[pa.LargeStringArray]) -> str:
+    kinds = [_kinds(one) for one in labels]
+    if len(labels) > 1:
+        distinct = {value for one in kinds for value in one}
+        return "multilabel" if all(value in ("0", "1", "0.0", "1.0") for value in distinct) else "regression"
+    if _as_long_as(table, labels[0]):
+        return "per-base"
+    if "fraction" in kinds[0].values() and "word" not in kinds[0].values():
+        return "regression"
+    numbers = set(kinds[0].values()) == {"number"}
+    return "regression" if numbers and len(kinds[0]) > MOST_CLASSES else "classification"
+
+
+def _kinds(labels: pa.LargeStringArray) -> dict[str, str]:
+    """Say of each distinct label whether it is empty, a whole number, a fraction or a word."""
+    return {label: _kind_of_label(label) for label in pc.unique(labels).to_pylist()}
+
+
+def _kind_of_label(label: str) -> str:
+    if not label.strip():
+        return "empty"
+    try:
+        value = float(label)
+    except ValueError:
+        return "word"
+    return "number" if value.is_integer() else "fraction"
+
+
+def _first_row(labels: pa.LargeStringArray, label: str) -> int:
+    return int(pc.index(labels, label).as_py())
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+def _classes(table: Table, labels: pa.LargeStringArray) -> tuple[str, ...]:
+    """List the classes: whole numbers in their order, else words in theirs."""
+    kinds = _kinds(labels)
+    distinct = list(kinds)
+    for kind, rule in (
+        ("empty", "the label is empty; fill it or delete the row"),
+        ("fraction", "is no class: whole numbers or words are required; bin the values, or give --task regression"),
+    ):
+        odd = next((label for label in distinct if kinds[label] == kind), None)
+        if odd is not None:
+            words = rule if kind == "empty" else f"label '{odd}' {rule}"
+            raise InputError(f"{table.where(_first_row(labels, odd))}: {words}")
+    if len(set(kinds.values())) > 1:
+        fewer = min(("number", "word"), key=lambda kind: sum(kinds[label] == kind for label in distinct))
+        odd = next(label for label in distinct if kinds[label] == fewer)
+        others = ", ".join(repr(label) for label in distinct if kinds[label] != fewer)
+        raise InputError(
+            f"{table.where(_first_row(labels, odd))}: label '{odd}' is a {fewer}, other labels are not "
+            f"({others[:60]}); give all classes as whole numbers or all as words"
+        )
+    if len(distinct) < 2:
+        raise InputError(
+            f"{table.path}: all {table.rows} rows have the label '{distinct[0]}'; two classes or more are required"
+        )
+    numbers = kinds[distinct[0]] == "number"
+    return tuple(sorted(distinct, key=lambda label: int(float(label)) if numbers else label))
+
+
+def _codes(table: Table, labels: pa.LargeStringArray, classes: Sequence[str]) -> np.ndarray:
+    codes = pc.index_in(labels, value_set=pa.array(list(classes), labels.type))
+    if codes.null_count:
+        row = int(pc.index(pc.is_null(codes), True).as_py())
+        raise InputError(
+            f"{table.where(row)}: label '{labels[row]}' is none of the classes ({', '.join(classes)}); correct it"
+        )
+    return codes.to_numpy().astype(np.int64)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def _numbers(table: Table, labels: pa.LargeStringArray, name: str) -> np.ndarray:
+    try:
+        values = pc.utf8_trim_whitespace(labels).cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid:
+        kinds = _kinds(labels)
+        odd = next(label for label, kind in kinds.items() if kind in ("word", "empty"))
+        shown = f"'{odd}' is not a number" if odd.strip() else "is empty"
+        raise InputError(
+            f"{table.where(_first_row(labels, odd))}: '{name}' {shown}; correct it, or delete the row"
+        ) from None
+    bad = ~np.isfinite(values)
+    if bad.any():
+        rows = np.nonzero(bad)[0]
+        more = f" ({len(rows)} rows like this)" if len(rows) > 1 else ""
+        raise InputError(
+            f"{table.where(int(rows[0]))}: '{name}' is {labels[int(rows[0])]}, a finite number is required; delete the "
+            f"row{more}"
+        )
+    return values
+
+
+# --- a class for each base --------------------------------------------------------------------------------------------
+
+UNKNOWN_BASE = "."
+"""Label of a base of which nothing is known: not trained on, not counted."""
+
+
+def _as_long_as(table: Table, labels: pa.LargeStringArray) -> bool:
+    """Say whether most of the first labels have one class for each base; `truth` names those that have not."""
+    few = labels.slice(0, 20)
+    lengths, bases = _split(few)[1], np.diff(table.offsets[: len(few) + 1])
+    return bool(np.mean((lengths == bases) & (bases > 1)) >= 0.5)
+
+
+def _split(labels: pa.LargeStringArray) -> tuple[pa.Array, np.ndarray]:
+    """Cut labels into one text a base, at spaces or commas if there are any, else after each letter.
+
+    Returns
+    -------
+    tuple of pa.Array and np.ndarray
+        The texts of all rows, one after the other, and how many each row has.
+    """
+    separator = next((mark for mark in (" ", ",") if mark in (labels[0].as_py() if len(labels) else "")), None)
+    if separator is not None:
+        lists = pc.split_pattern(labels, separator)
+        return lists.flatten(), np.diff(lists.offsets.to_numpy())
+    offsets = np.frombuffer(labels.buffers()[1], dtype=np.int64)[labels.offset : labels.offset + len(labels) + 1]
+    letters = np.frombuffer(labels.buffers()[2] or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
+    return pa.DictionaryArray.from_arrays(pa.array(letters), pa.array([chr(code) for code in range(256)])), np.diff(
+        offsets
+    )
+
+
+def _base_classes(table: Table, labels: pa.LargeStringArray) -> tuple[str, ...]:
+    parts, _ = _split(labels)
+    classes = sorted({part for part in pc.unique(parts).to_pylist() if part != UNKNOWN_BASE})
+    if len(classes) < 2:
+        raise InputError(
+            f"{table.path}: the labels of all bases are '{classes[0] if classes else UNKNOWN_BASE}'; two classes or "
+            "more are required"
+        )
+    if len(classes) > MOST_CLASSES:
+        raise InputError(
+            f"{table.path}: labels for each base have {len(classes)} different values, at most {MOST_CLASSES} classes "
+            "are possible; bin them"
+        )
+    return tuple(classes)
+
+
+def _base_codes(table: Table, labels: pa.LargeStringArray, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    parts, lengths = _split(labels)
+    bases = np.diff(table.offsets)
+    wrong = lengths != bases
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{table.where(row)}: {lengths[row]} labels for a sequence of {bases[row]} bases; one a base is required"
+        )
+    texts = parts.dictionary if isinstance(parts, pa.DictionaryArray) else pc.unique(parts)
+    position = {name: i for i, name in enumerate(classes)} | {UNKNOWN_BASE: -1}
+    codes = np.array([position.get(text, -2) for text in texts.to_pylist()], dtype=np.int64)
+    index = parts.indices if isinstance(parts, pa.DictionaryArray) else pc.index_in(parts, value_set=texts)
+    values = codes[index.to_numpy()]
+    if (values == -2).any():
+        at = int((values == -2).argmax())
+        row = int(np.searchsorted(np.cumsum(lengths), at, side="right"))
+        base = at - int(np.cumsum(lengths)[row] - lengths[row])
+        raise InputError(
+            f"{table.where(row)}: label '{parts[at]}' of base {base + 1} is none of the classes "
+            f"({', '.join(classes)}); correct it"
+        )
+    return values, bases

@@ -1,0 +1,235 @@
+"""Fine-tuning for every task, end to end on tiny models."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import dnabert
+from dnabert.errors import InputError
+from dnabert.inference.predict import reverse_complement_table
+from dnabert.model import checkpoint
+from dnabert.sequence import tables
+from dnabert.training.targets import Task
+from tests.conftest import random_dna, run_command, tiny_model
+
+TUNE: dict[str, Any] = {"epochs": 8, "batch_size": 16, "learning_rate": 3e-3, "device": "cpu", "precision": "float32"}
+
+
+def write_splits(folder: Path, header: str, row: Callable[[], str], rows: int = 160) -> Path:
+    folder.mkdir()
+    for name, count in (("train", rows), ("dev", 40), ("test", 40)):
+        (folder / f"{name}.tsv").write_text("\n".join([header, *(row() for _ in range(count))]) + "\n")
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return tiny_model(tmp_path / "pretrained", k=3)
+
+
+def test_numbers_come_back_in_their_units(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    def row() -> str:
+        share = rng.random()
+        sequence = "".join(rng.choice(list("GA"), 40, p=[share, 1 - share]))
+        return f"{sequence}\t{1000 + 50 * sequence.count('G') + rng.normal()}\t{-0.01 * sequence.count('G')}"
+
+    data = write_splits(tmp_path / "data", "sequence\tone\ttwo", row)
+    result = dnabert.finetune(data, model, tmp_path / "out", label=["one", "two"], **TUNE)
+    assert result.task == Task("regression", ("one", "two"), ("one", "two"))
+    assert result.test is not None
+    assert result.test.metrics["pearson[one]"].value > 0.8
+    assert result.test.metrics["mse[one]"].value < (50 * 40 * 0.3) ** 2  # below the variance, in the user's units
+    again = dnabert.evaluate(result.folder, data, precision="float32")
+    assert again.metrics["r2[two]"] == result.test.metrics["r2[two]"]
+    counts = dnabert.predict_file(result.folder, data / "test.tsv", tmp_path / "p.tsv", precision="float32")
+    table = [line.split("\t") for line in (tmp_path / "p.tsv").read_text().splitlines()]
+    assert counts == {}
+    assert table[0] == ["one", "two", "prediction_one", "prediction_two"]
+    true, predicted = (np.array([float(line[i]) for line in table[1:]]) for i in (0, 2))
+    assert abs(predicted.mean() - true.mean()) < 200
+    theirs = transformers.BertForSequenceClassification.from_pretrained(result.folder)
+    assert theirs.config.problem_type == "regression"
+
+
+def test_several_labels_a_sequence(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    def row() -> str:
+        motifs = rng.random(2) < 0.5
+        sequence = random_dna(20, rng) + ("GGGGGG" if motifs[0] else "ACTACT") + ("TTTTTT" if motifs[1] else "CAGCAG")
+        return f"{sequence}\t{int(motifs[0])}\t{int(motifs[1])}"
+
+    data = write_splits(tmp_path / "data", "sequence\tg\tt", row)
+    result = dnabert.finetune(data, model, tmp_path / "out", label=["g", "t"], class_weights=True, **TUNE)
+    assert result.task.kind == "multilabel"
+    assert result.test is not None
+    assert result.test.metrics["auroc[g]"].value > 0.9
+    assert result.test.metrics["auroc[t]"].value > 0.9
+    counts = dnabert.predict_file(result.folder, data / "test.tsv", tmp_path / "p.parquet")
+    assert set(counts) == {"g", "t"}
+    assert result.test.confusion is None
+
+
+def spliced(rng: np.random.Generator, length: int = 60) -> tuple[str, str]:
+    """Draw a sequence in which each GT is a donor at its first base."""
+    sequence = random_dna(length, rng)
+    label = ["n"] * length
+    for i in range(length - 1):
+        if sequence[i : i + 2] == "GT":
+            label[i] = "D"
+    return sequence, "".join(label)
+
+
+def test_a_class_for_each_base(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: "\t".join(spliced(rng)))
+    result = dnabert.finetune(data, model, tmp_path / "out", class_weights=True, **TUNE)
+    assert result.task == Task("per-base", ("D", "n"))
+    assert result.test is not None
+    assert result.test.metrics["f1"].value > 0.9
+    dnabert.predict_file(result.folder, data / "test.tsv", tmp_path / "p.tsv", precision="float32")
+    table = [line.split("\t") for line in (tmp_path / "p.tsv").read_text().splitlines()[1:]]
+    right = np.mean([a == b for _, label, prediction in table for a, b in zip(label, prediction, strict=True)])
+    assert right == pytest.approx(result.test.metrics["accuracy"].value)
+    theirs = transformers.BertForTokenClassification.from_pretrained(result.folder)
+    assert theirs.config.num_labels == 2
+    # the same bases cut into windows that overlap: predictions hardly move, and every base has one
+    whole = dnabert.load(result.folder, precision="float32")
+    few = [spliced(rng, 150)[0] for _ in range(3)]
+    expected = whole.predict(few).outputs
+    config = whole.engine.checkpoint.model.config
+    config.long, config.window, config.window_step = "mean", 60, 50
+    stitched = whole.predict(few).outputs
+    assert stitched.shape == expected.shape == (450, 2)
+    assert np.mean(stitched.argmax(axis=1) == expected.argmax(axis=1)) > 0.95
+
+
+@pytest.mark.parametrize("long", ["mean", "attention", "lstm", "concat"])
+def test_long_sequences(long: str, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    def row() -> str:
+        favourite = rng.integers(2)
+        weights = [0.4, 0.2, 0.2, 0.2] if favourite else [0.2, 0.2, 0.2, 0.4]
+        return "".join(rng.choice(list("GCAT"), int(rng.integers(50, 100)), p=weights)) + f"\t{favourite}"
+
+    data = write_splits(tmp_path / "data", "sequence\tlabel", row)
+    result = dnabert.finetune(data, model, tmp_path / "out", long=long, window=40, **TUNE | {"epochs": 5})
+    assert result.test is not None
+    assert result.test.metrics["mcc"].value > 0.5
+    again = dnabert.evaluate(result.folder, data, precision="float32", batch_tokens=300)
+    assert again.metrics["mcc"] == result.test.metrics["mcc"]
+
+
+def test_long_windows_have_a_vector_each(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    loaded = checkpoint.load(
+        model, "classification", ("a", "b"), long="mean", window=40, window_step=35, long_windows=9
+    )
+    checkpoint.save(loaded, tmp_path / "long", {})
+    sequence = random_dna(100, rng)
+    long = dnabert.load(tmp_path / "long", precision="float32")
+    config = long.engine.checkpoint.model.config
+    whole = long.predict([sequence]).logits
+    config.long = None
+    parts = long.predict([sequence[0:40], sequence[35:75], sequence[60:100]]).logits
+    # the mean of vectors before a linear layer is the mean of logits after it
+    np.testing.assert_allclose(whole[0], parts.mean(axis=0), atol=1e-5)
+
+
+def test_too_long_sequences_name_the_option(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: f"{random_dna(600, rng)}\t{rng.integers(2)}")
+    with pytest.raises(InputError, match=r"line 2: the sequence has 600 bases.*or fine-tune with --long"):
+        dnabert.finetune(data, model, tmp_path / "out", **TUNE)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairs_are_read_with_segments(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    def row() -> str:
+        first, second = random_dna(12, rng), random_dna(12, rng)
+        alike = rng.random() < 0.5
+        return f"{first}{'GGGG' * alike}\t{second}{'TTTT' * alike}\t{'yes' if alike else 'no'}"
+
+    data = write_splits(tmp_path / "data", "sequence\tsequence2\tlabel", row)
+    result = dnabert.finetune(data, model, tmp_path / "out", **TUNE)
+    assert result.test is not None
+    assert result.test.metrics["mcc"].value > 0.5
+    # transformers reads the same pair padded, with token types
+    theirs = transformers.BertForSequenceClassification.from_pretrained(result.folder).eval()
+    table = tables.read(data / "test.tsv")
+    ours = dnabert.load(result.folder, precision="float32")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(result.folder)
+    assert table.second is not None
+    first, second = table.sequences[0].as_py(), table.second[0].as_py()
+    a, b = (tokenizer(one)["input_ids"] for one in (first, second))
+    with torch.no_grad():
+        expected = theirs(
+            torch.tensor([a + b[1:]]), token_type_ids=torch.tensor([[0] * len(a) + [1] * (len(b) - 1)])
+        ).logits
+    np.testing.assert_allclose(ours.predict(table).logits[0], expected[0], atol=1e-5)
+    short = tables.read(data / "test.tsv")._replace(second=tables.from_sequences(["AC"] * 40).sequences)
+    with pytest.raises(InputError, match="at least 3 are needed"):
+        ours.predict(short)
+
+
+def test_both_strands_are_one(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    def row() -> str:
+        bound = rng.random() < 0.5
+        return f"{random_dna(15, rng)}{'GGGCCA' if bound else 'ATTACG'}{random_dna(15, rng)}\t{int(bound)}"
+
+    data = write_splits(tmp_path / "data", "sequence\tlabel", row)
+    result = dnabert.finetune(data, model, tmp_path / "out", strand="both", **TUNE)
+    assert result.test is not None
+    assert result.test.metrics["mcc"].value > 0.7
+    loaded = dnabert.load(result.folder, precision="float32")
+    table = tables.read(data / "test.tsv")
+    np.testing.assert_allclose(
+        loaded.predict(table).logits, loaded.predict(reverse_complement_table(table)).logits, atol=1e-5
+    )
+    given = dnabert.evaluate(result.folder, data, strand="given", precision="float32")
+    assert given.metrics["accuracy"].value > 0.7  # it has seen both
+
+
+def test_lower_layers_learn_slower(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: f"{random_dna(30, rng)}\t{rng.integers(2)}")
+    before = checkpoint.load(model).model.bert.state_dict()
+    result = dnabert.finetune(data, model, tmp_path / "out", layer_decay=0.1, **TUNE | {"epochs": 1})
+    after = checkpoint.load(result.folder).model.bert.state_dict()
+    moved = [
+        float((after[name] - before[name]).abs().mean())
+        for name in ("encoder.layer.0.output.dense.weight", "encoder.layer.1.output.dense.weight")
+    ]
+    assert moved[0] < 0.3 * moved[1]
+    assert json.loads((result.folder / "run.json").read_text())["layer_decay"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "guess"}, "--task guess: there is no such task"),
+        ({"strand": "left"}, "--strand left: give one of given, both"),
+        ({"long": "max"}, "--long max: give one of mean, attention, lstm, concat"),
+        ({"window": 30}, "--window 30 goes with --long"),
+        ({"long": "mean", "window": 2}, "--window 2: 3 to 512 bases are required"),
+        ({"task": "regression", "class_weights": True}, "numbers have no classes"),
+        ({"label": ["score"]}, "there is no column 'score'"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    change: dict[str, Any], message: str, model: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: f"{random_dna(30, rng)}\t{rng.integers(2)}", 20)
+    with pytest.raises(InputError, match=message):
+        dnabert.finetune(data, model, tmp_path / "out", **TUNE | change)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_prints_what_the_task_calls_for(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_splits(tmp_path / "data", "sequence\tlevel", lambda: f"{random_dna(30, rng)}\t{rng.normal()}", 40)
+    options = ("--epochs", 1, "--device", "cpu", "--out", tmp_path / "out")
+    done = run_command("finetune", data, "--model", model, "--label", "level", *options)
+    assert "pearson" in done.stdout
+    assert "true \\ predicted" not in done.stdout
+    assert "1 numbers (level), strand given" in done.stderr
+    done = run_command("predict", tmp_path / "out", data / "test.tsv", "--out", tmp_path / "p.csv", "--strand", "both")
+    assert (tmp_path / "p.csv").read_text().startswith("level,prediction\n")
