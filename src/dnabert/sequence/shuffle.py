@@ -70,21 +70,23 @@ def key_of(seed: np.uint64, row: int, copy: int) -> np.uint64:
 
 
 @numba.njit(nogil=True, cache=True)
-def draw_below(state: np.ndarray, bound: int) -> int:
-    """Draw a whole number from 0 to below a bound (under 2**32), without bias (Lemire 2019, doi 10.1145/3230636).
+def draw_next(state: np.ndarray) -> np.uint64:
+    """Draw 64 random bits. `state`, uint64, shape (1,), starts as the key of a stream and is moved on."""
+    state[0] += _STEP
+    return mix(state[0])
 
-    `state`, uint64, shape (1,), starts as the key of a stream and is moved on.
-    """
+
+@numba.njit(nogil=True, cache=True)
+def draw_below(state: np.ndarray, bound: int) -> int:
+    """Draw a whole number from 0 to below a bound (under 2**32), without bias (Lemire 2019, doi 10.1145/3230636)."""
     wide = np.uint64(bound)
     half = np.uint64(32)
     low = np.uint64(0xFFFFFFFF)
-    state[0] += _STEP
-    product = (mix(state[0]) >> half) * wide
+    product = (draw_next(state) >> half) * wide
     if (product & low) < wide:
         threshold = (np.uint64(1 << 32) - wide) % wide
         while (product & low) < threshold:
-            state[0] += _STEP
-            product = (mix(state[0]) >> half) * wide
+            product = (draw_next(state) >> half) * wide
     return np.int64(product >> half)
 
 

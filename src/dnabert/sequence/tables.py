@@ -349,7 +349,7 @@ def _from_columns(
 def _with_windows(table: Table, genome: Genome, names: Sequence[str], length: int | None) -> Table:
     """Read the intervals of a table's columns, or windows around their midpoints, from the genome."""
     start, end = (table.columns[name].to_numpy() for name in names[1:])
-    contig = _contigs(table, genome, names[0])
+    contig = contigs_of(table, genome, names[0])
     if length is not None:
         start, end = intervals.centred(start, end, length)
         inside = (start >= 0) & (end <= genome.lengths[contig])
@@ -386,8 +386,8 @@ def _with_windows(table: Table, genome: Genome, names: Sequence[str], length: in
     return table._replace(sequences=cut_windows(genome.codes, genome.starts[contig] + start, offsets, minus))
 
 
-def _contigs(table: Table, genome: Genome, name: str) -> np.ndarray:
-    """Find the contig of each row of a column, int64, shape (rows,)."""
+def contigs_of(table: Table, genome: Genome, name: str) -> np.ndarray:
+    """Find the contig of each row of a column among those of a genome, int64, shape (rows,), or raise InputError."""
     coded = table.columns[name].cast(pa.large_string()).combine_chunks().dictionary_encode()
     used = coded.dictionary.to_pylist()
     codes = coded.indices.to_numpy()
