@@ -122,6 +122,7 @@ def make_negatives(
     if positives.labels is not None and len(pc.unique(positives.labels)) > 1:
         found = ", ".join(pc.unique(positives.labels).to_pylist()[:4])
         raise InputError(f"{positives.path}: positives alone are required, these have the labels {found}; keep one")
+    positives = _known(positives)
     if method == "shuffle":
         result = _shuffled(positives, ratio, seed)
     else:
@@ -172,6 +173,17 @@ def _check_options(
         raise InputError(f"--gc-tolerance {gc_tolerance:g}: a share from 0 to 1 is required")
 
 
+def _known(positives: Table) -> Table:
+    """Leave out positives that hold nothing but N: they have no GC content and teach nothing."""
+    known = np.flatnonzero(~np.isnan(gc_content(positives.letters, positives.offsets)))
+    if len(known) == 0:
+        raise InputError(f"{positives.path}: no positive holds a known base (all are N); is this the right genome?")
+    if len(known) == positives.rows:
+        return positives
+    say(f"{positives.path}: {positives.rows - len(known):,} of {positives.rows:,} positives are all N and are left out")
+    return tables.select(positives, known)
+
+
 def _places(table: Table) -> list[str] | None:
     """Find the names of the columns chrom, start and end, or None."""
     names = [find(table.columns.column_names, (name,)) for name in INTERVAL_NAMES]
@@ -213,9 +225,9 @@ def _joined(
         positives.rows,
         len(sequences),
         asked,
-        float(np.nanmean(gc)),
-        float(np.nanmean(gc_made)),
-        float(np.nanmax(np.abs(gc_made - gc[parents]))),
+        float(gc.mean()),
+        float(gc_made.mean()),
+        float(np.abs(gc_made - gc[parents]).max()),
     )
 
 
@@ -274,10 +286,11 @@ def _drawn(
     known = np.unique(strand_hashes(positives.letters, positives.offsets).either)
     starts = _draw_windows(genome, gaps, lengths, gc, gc_tolerance, overlap, states, known)
     kept = np.flatnonzero(starts >= 0)
-    advice = "widen --gc-tolerance, give a smaller --margin or --ratio, or fewer --exclude"
+    advice = "widen --gc-tolerance, give a smaller --margin or --ratio or fewer --exclude"
     rule = f"outside the regions with the GC content of a positive within {gc_tolerance:g}"
     if not overlap:
         rule += ", none over another"
+        advice += ", or allow --overlap"
     if len(kept) == 0:
         raise InputError(f"{genome.path.name}: no window was found {rule}; {advice}")
     if len(kept) < len(starts):

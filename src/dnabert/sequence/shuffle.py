@@ -87,7 +87,7 @@ def draw_below(state: np.ndarray, bound: int) -> int:
         threshold = (np.uint64(1 << 32) - wide) % wide
         while (product & low) < threshold:
             product = (draw_next(state) >> half) * wide
-    return np.int64(product >> half)
+    return int(product >> half)
 
 
 @numba.njit(nogil=True, cache=True)

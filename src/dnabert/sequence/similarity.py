@@ -335,8 +335,8 @@ def _compare(
     current = -1
     lefts = 0
     for p in range(len(keys)):
-        left = np.int64(keys[p] >> np.uint64(32))
-        right = np.int64(keys[p] & np.uint64(0xFFFFFFFF))
+        left = int(keys[p] >> np.uint64(32))
+        right = int(keys[p] & np.uint64(0xFFFFFFFF))
         if left != current:
             for i in range(lefts):
                 table[left_kmers[i]] = 0

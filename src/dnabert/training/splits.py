@@ -372,7 +372,7 @@ def _deal(table: Table, group: np.ndarray, shares: Sequence[float], seed: int, w
     got = np.array([counts[part == which].sum() for which in range(3)]) / table.rows
     if best is None or np.abs(got - shares).max() > TOLERANCE:
         raise InputError(
-            f"{table.path}: {groups} {what} cannot be divided {', '.join(f'{share:g}' for share in shares)}: the "
+            f"{table.path}: {groups} {what} cannot be divided into {', '.join(f'{share:g}' for share in shares)}: the "
             f"nearest is {', '.join(f'{share:.2f}' for share in got)}, and the largest holds "
             f"{counts.sum(axis=1).max()} of {table.rows} rows; ask for shares nearer to these"
         )
