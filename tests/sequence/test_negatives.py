@@ -172,7 +172,7 @@ def test_one_label_is_enough_and_two_are_refused(tmp_path: Path) -> None:
         ({"ratio": 0}, "--ratio 0: a number of negatives a positive from 1 on"),
         ({"margin": -1}, "--margin -1: a number of bases from 0 on"),
         ({"gc_tolerance": 1.5}, r"--gc-tolerance 1.5: a share from 0 to 1"),
-        ({"margin": 40_000}, r"no stretch of 40 bases is left; give a smaller --margin"),
+        ({"margin": 95_000}, r"no stretch of 40 bases is left; give a smaller --margin"),
         ({"length": 70_000}, "no contig has room for a window of 70000 bases"),
         ({"exclude": ["whole.bed"]}, r"no stretch of 40 bases is left"),
         ({"exclude": ["other.bed"]}, r"other.bed line 2: g.fa: there is no contig '2'; .* did you mean 'chrII'\?"),

@@ -26,7 +26,8 @@ def check_leakage(
         typer.Option("--split-column", help="Column of a table; default: split, set, partition or fold."),
     ] = None,
     similarity: Annotated[
-        float, typer.Option("--similarity", help="Shared 11-mers, from which rows are near duplicates.", max=1.0)
+        float,
+        typer.Option("--similarity", help="Share of 11-mers in common from which rows are near duplicates.", max=1.0),
     ] = 0.5,
     exact: Annotated[bool, typer.Option("--exact", help="Do not look for near duplicates.")] = False,
 ) -> None:
