@@ -91,8 +91,9 @@ def test_windows_around_midpoints(tmp_path: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(InputError, match="--length 0: a number of bases from 1 on is required"):
         tables.read(path, genome=genome, length=0)
     (tmp_path / "s.csv").write_text("sequence\nACGT\n")
-    with pytest.raises(InputError, match="--length widens intervals, and this file holds sequences"):
-        tables.read(tmp_path / "s.csv", length=5)
+    for name in ("s.csv", "g.fa"):
+        with pytest.raises(InputError, match=f"{name}: --length widens intervals, and this file holds sequences"):
+            tables.read(tmp_path / name, length=5)
 
 
 def test_intervals_are_merged() -> None:

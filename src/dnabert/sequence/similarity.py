@@ -110,7 +110,7 @@ def near_pairs(
 
     Notes
     -----
-    Takes about 30 bytes a seed, a tenth to a third as many seeds as bases, and 16 MB.
+    Takes about 35 bytes a seed (a fifteenth to a third as many seeds as bases), and up to 0.5 GB for pairs.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"the threshold must be above 0 and at most 1, not {threshold}")

@@ -114,6 +114,8 @@ def read(
         If a file is missing, empty, damaged or of another form, a row is ragged, a sequence is empty or holds foreign
         characters, or an interval does not fit the genome.
     """
+    if length is not None and length < 1:
+        raise InputError(f"--length {length}: a number of bases from 1 on is required")
     if not isinstance(path, (str, os.PathLike)):
         paths = [Path(one) for one in path]
         if len(paths) > 1:
@@ -122,11 +124,11 @@ def read(
     found = existing_file(path, "table or FASTA file")
     kind = _kind(found)
     if kind == "fasta":
+        if length is not None:
+            raise InputError(f"{found}: --length widens intervals, and this file holds sequences; leave it out")
         return _checked(_with_labels(_read_fasta(found), labels))
     if labels is not None:
         raise InputError(f"{labels}: a file of labels goes with a FASTA file; {found} brings its own columns")
-    if length is not None and length < 1:
-        raise InputError(f"--length {length}: a number of bases from 1 on is required")
     if kind == "bed" and not intervals.has_header(found):
         bed = intervals.read(found)
         return _checked(_from_columns(found, bed.columns, bed.places, genome, length))
