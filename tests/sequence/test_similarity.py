@@ -143,3 +143,10 @@ def test_real_clusters_are_those_of_all_against_all(real_data: Path) -> None:
     found = similarity.clusters(table.letters, table.offsets)
     assert len(pairs) > 100
     assert len(set(zip(expected.tolist(), found.tolist(), strict=True))) == found.max() + 1 == expected.max() + 1
+
+
+def test_seeds_in_slabs_give_the_same_pairs(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = [sequence for _ in range(30) for sequence in family(rng, 150, 3, 0.02)]
+    whole = near(sequences)
+    monkeypatch.setattr(similarity, "_SLAB", 50)
+    assert near(sequences) == whole
