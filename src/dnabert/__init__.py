@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from dnabert.inference.loaded import LoadedModel, load
     from dnabert.inference.predict import Predictions, predict_file
     from dnabert.sequence.genome import Genome
+    from dnabert.sequence.negatives import make_negatives
     from dnabert.sequence.simulate import simulate
     from dnabert.sequence.tokenizer import KmerTokenizer
     from dnabert.training.evaluate import evaluate
     from dnabert.training.finetune import finetune
+    from dnabert.training.leakage import check_leakage
     from dnabert.training.pretrain import pretrain
 
 _HOMES = {
@@ -23,9 +25,11 @@ _HOMES = {
     "KmerTokenizer": "dnabert.sequence.tokenizer",
     "LoadedModel": "dnabert.inference.loaded",
     "Predictions": "dnabert.inference.predict",
+    "check_leakage": "dnabert.training.leakage",
     "evaluate": "dnabert.training.evaluate",
     "finetune": "dnabert.training.finetune",
     "load": "dnabert.inference.loaded",
+    "make_negatives": "dnabert.sequence.negatives",
     "predict_file": "dnabert.inference.predict",
     "pretrain": "dnabert.training.pretrain",
     "simulate": "dnabert.sequence.simulate",
@@ -37,9 +41,11 @@ __all__ = [
     "KmerTokenizer",
     "LoadedModel",
     "Predictions",
+    "check_leakage",
     "evaluate",
     "finetune",
     "load",
+    "make_negatives",
     "predict_file",
     "pretrain",
     "simulate",

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from dnabert.errors import InputError
 from dnabert.sequence import tables
-from dnabert.training import splits, targets
+from dnabert.training import leakage, splits, targets
+from dnabert.training.leakage import Shared
+from tests.conftest import random_dna
 
 
 def labelled(labels: list[str], folder: Path) -> tables.Table:
@@ -57,3 +61,107 @@ def test_bad_shares_are_refused(shares: tuple[float, ...], tmp_path: Path) -> No
         divided(table, shares, 0)
     with pytest.raises(InputError, match="the 1 rows of class 'b' are too few"):
         divided(labelled(["a"] * 30 + ["b"], tmp_path), (0.8, 0.1, 0.1), 0)
+
+
+def with_contigs(counts: dict[str, int], rng: np.random.Generator) -> tables.Table:
+    chrom = [name for name, count in counts.items() for _ in range(count)]
+    table = tables.from_sequences([random_dna(60, rng) for _ in chrom])
+    labels = pa.array(rng.integers(0, 2, len(chrom)).astype(str), pa.large_string())
+    return table._replace(columns=pa.table({"chrom": chrom, "id": range(len(chrom))}), labels=labels)
+
+
+YEAST = {
+    f"chr{i + 1}": count for i, count in enumerate((23, 81, 32, 153, 58, 27, 109, 56, 44, 75, 67, 108, 92, 78, 109))
+}
+
+
+def test_a_split_by_named_contigs(rng: np.random.Generator) -> None:
+    table = with_contigs(YEAST, rng)
+    parts = splits.split_by_contig(table, dev=["chr2", "chr3"], test=["chr9"])
+    assert parts.test is not None
+    assert (parts.dev.rows, parts.test.rows) == (113, 44)
+    assert set(parts.dev.columns["chrom"].to_pylist()) == {"chr2", "chr3"}
+    rows = [row for part in (parts.train, parts.dev, parts.test) for row in part.columns["id"].to_pylist()]
+    assert sorted(rows) == list(range(table.rows))
+    assert splits.split_by_contig(table, dev=["chr2"]).test is None
+
+
+@pytest.mark.parametrize("shares", [(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.9, 0.1, 0)])
+def test_contigs_are_dealt_out_by_shares(shares: tuple[float, ...], rng: np.random.Generator) -> None:
+    table = with_contigs(YEAST, rng)
+    parts = splits.split_by_contig(table, shares, seed=1)
+    found = [part for part in parts if part is not None]
+    for part, share in zip(found, shares, strict=False):
+        assert abs(part.rows / table.rows - share) <= 0.02
+    chroms = [set(part.columns["chrom"].to_pylist()) for part in found]
+    assert sum(map(len, chroms)) == len(YEAST)
+    again = splits.split_by_contig(table, shares, seed=1)
+    assert again.dev.columns.equals(parts.dev.columns)
+
+
+def test_bad_splits_by_contig(rng: np.random.Generator) -> None:
+    table = with_contigs({"chr1": 90, "chr20": 10}, rng)
+    for options, message in (
+        ({"dev": ["20"]}, r"no row lies on the contig '20'; there are chr1, chr20; did you mean 'chr20'\?"),
+        ({"dev": ["chr1", "chr20"]}, "nothing is left to train on"),
+        ({"dev": ["chr1"], "test": ["chr1"]}, "chr1: this contig is named for dev and for test"),
+        ({"test": ["chr1"]}, "no contig is named for dev"),
+        ({"shares": (0.8, 0.1, 0.1)}, r"make 2 contigs \(chr1, chr20\); 3 or more are required"),
+        (
+            {"shares": (0.5, 0.5, 0)},
+            r"cannot be divided into 0.5, 0.5, 0: the nearest is 0.\d+, .* largest holds 90 of 100",
+        ),
+        ({"shares": (0.5, 0.6, 0)}, "three numbers that add up to 1"),
+        ({"shares": (0.9, 0.1, 0), "dev": ["chr1"]}, "not both"),
+    ):
+        with pytest.raises(InputError, match=message):
+            splits.split_by_contig(table, **options)
+    with pytest.raises(InputError, match="a column 'chrom' is required to split by contig"):
+        splits.split_by_contig(tables.from_sequences(["ACGT"]), (0.8, 0.1, 0.1))
+
+
+def test_a_split_by_similarity_keeps_families_together(rng: np.random.Generator) -> None:
+    bases = [random_dna(90, rng) for _ in range(150)]
+    sizes = rng.integers(1, 6, 150)
+    family = np.repeat(np.arange(150), sizes)
+    sequences = [bases[i][:45] + "ACGT"[int(rng.integers(4))] + bases[i][46:] for i in family]
+    order = rng.permutation(len(sequences))
+    table = tables.from_sequences([sequences[i] for i in order])
+    table = table._replace(
+        labels=pa.array((family[order] % 3 == 0).astype(int).astype(str), pa.large_string()),
+        columns=pa.table({"family": family[order]}),
+    )
+    strata, _ = targets.strata(table, targets.infer(table))
+    parts = splits.split_by_similarity(table, (0.7, 0.15, 0.15), seed=2, strata=strata)
+    families = [set(part.columns["family"].to_pylist()) for part in parts if part is not None]
+    assert sum(map(len, families)) == len(set().union(*families)) == 150
+    positive = np.mean(family % 3 == 0)
+    for part, share in zip(parts, (0.7, 0.15, 0.15), strict=True):
+        assert part is not None
+        assert part.labels is not None
+        assert abs(part.rows / table.rows - share) < 0.01
+        assert abs(np.mean(np.array(part.labels.to_pylist()) == "1") - positive) < 0.03
+    assert leakage.check(parts, near=0.5).across == tuple(
+        Shared(split, reference, part.rows, 0, 0, 0, 0)
+        for split, reference, part in (
+            ("dev", "train", parts.dev),
+            ("test", "train", parts.test),
+            ("test", "dev", parts.test),
+        )
+        if part is not None
+    )
+    unlabelled = splits.split_by_similarity(table._replace(labels=None), (0.8, 0.2, 0))
+    assert abs(unlabelled.train.rows / table.rows - 0.8) < 0.01
+
+
+def test_bad_splits_by_similarity(rng: np.random.Generator) -> None:
+    base = random_dna(80, rng)
+    one = tables.from_sequences([base] * 60 + [random_dna(80, rng) for _ in range(40)])
+    with pytest.raises(
+        InputError, match=r"41 clusters .* cannot be divided into 0.5, 0.25, 0.25: .* largest holds 60 of 100"
+    ):
+        splits.split_by_similarity(one, (0.5, 0.25, 0.25))
+    with pytest.raises(InputError, match=r"the 60 rows make 1 clusters .*; 2 or more are required"):
+        splits.split_by_similarity(tables.select(one, np.arange(60)), (0.9, 0.1, 0))
+    with pytest.raises(InputError, match="three numbers that add up to 1"):
+        splits.split_by_similarity(one, (0.9, 0.2, 0))

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from dnabert.cli import evaluate, finetune, predict, pretrain, simulate
+from dnabert.cli import check_leakage, evaluate, finetune, negatives, predict, pretrain, simulate
 from dnabert.errors import InputError
 
 app = typer.Typer(
@@ -16,7 +16,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (pretrain.pretrain, finetune.finetune, evaluate.evaluate, predict.predict, simulate.simulate):
+for command in (
+    pretrain.pretrain,
+    finetune.finetune,
+    evaluate.evaluate,
+    predict.predict,
+    negatives.negatives,
+    check_leakage.check_leakage,
+    simulate.simulate,
+):
     app.command(no_args_is_help=True)(command)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import BatchTokens, Device, GenomeFile, LabelColumns, LabelsFile, Precision, Strand
+from dnabert.cli.options import BatchTokens, Device, GenomeFile, LabelColumns, LabelsFile, Length, Precision, Strand
 
 
 def evaluate(
@@ -15,6 +15,7 @@ def evaluate(
     ],
     out: Annotated[Path | None, typer.Option("--out", help="JSON file to write.", show_default=False)] = None,
     genome: GenomeFile = None,
+    length: Length = None,
     labels: LabelsFile = None,
     label: LabelColumns = None,
     strand: Strand = None,
@@ -31,6 +32,7 @@ def evaluate(
         data,
         out=out,
         genome=genome,
+        length=length,
         labels=labels,
         label=label or (),
         strand=strand,

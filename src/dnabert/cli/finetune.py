@@ -12,6 +12,7 @@ from dnabert.cli.options import (
     GenomeFile,
     LabelColumns,
     LabelsFile,
+    Length,
     Out,
     Overwrite,
     Precision,
@@ -35,7 +36,11 @@ def finetune(
     split: Annotated[
         str | None, typer.Option("--split", help="Shares of train, dev and test rows, e.g. 0.8,0.1,0.1.")
     ] = None,
+    split_by: Annotated[
+        str, typer.Option("--split-by", help="What --split keeps together: rows (nothing), contig or similarity.")
+    ] = "rows",
     genome: GenomeFile = None,
+    length: Length = None,
     labels: LabelsFile = None,
     label: LabelColumns = None,
     task: Annotated[
@@ -96,6 +101,8 @@ def finetune(
         class_weights=class_weights,
         layer_decay=layer_decay,
         split=numbers(split, "--split"),
+        split_by=split_by,
+        length=length,
         from_scratch=from_scratch,
         epochs=epochs,
         batch_size=batch_size,

@@ -24,6 +24,10 @@ LabelsFile = Annotated[
 ]
 
 
+Length = Annotated[
+    int | None,
+    typer.Option("--length", help="Bases that intervals are widened to, around their midpoints.", min=1),
+]
 LabelColumns = Annotated[
     list[str] | None,
     typer.Option("--label", help="Column of labels; repeat for several (0 and 1, or numbers).", show_default=False),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import BatchTokens, Device, GenomeFile, Precision, Strand
+from dnabert.cli.options import BatchTokens, Device, GenomeFile, Length, Precision, Strand
 
 
 def predict(
@@ -13,6 +13,7 @@ def predict(
     data: Annotated[Path, typer.Argument(metavar="INPUT", help="Table or FASTA file of sequences.")],
     out: Annotated[Path, typer.Option("--out", help="File to write: .tsv, .csv or .parquet.", show_default=False)],
     genome: GenomeFile = None,
+    length: Length = None,
     strand: Strand = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -23,7 +24,15 @@ def predict(
     from dnabert.inference import predict as inference
 
     counts = inference.predict_file(
-        model, data, out, genome=genome, strand=strand, device=device, precision=precision, batch_tokens=batch_tokens
+        model,
+        data,
+        out,
+        genome=genome,
+        length=length,
+        strand=strand,
+        device=device,
+        precision=precision,
+        batch_tokens=batch_tokens,
     )
     if counts:
         print_counts(counts)

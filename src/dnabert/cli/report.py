@@ -8,6 +8,9 @@ import rich.console
 import rich.table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dnabert.training.leakage import Leakage
     from dnabert.training.metrics import Evaluation
 
 MOST_CLASSES_SHOWN = 12
@@ -55,3 +58,25 @@ def warn_one_class(label: str, rows: int) -> None:
         "training (try a lower --learning-rate or more --epochs) or the input holds one class only.",
         file=sys.stderr,
     )
+
+
+def print_leakage(found: "Mapping[str, Leakage]") -> None:
+    """Print what the splits of data sets share; rows of a split that repeat each other only where there are any."""
+    console = rich.console.Console()
+    if not console.is_terminal:
+        console = rich.console.Console(width=160)  # a file has no width, and names must not be cut
+    table = rich.table.Table(
+        box=rich.box.SIMPLE, collapse_padding=True, pad_edge=False, title="Rows of a split that stand in another"
+    )
+    for heading in ("data", "rows of", "stand in"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("rows", "exact", "revcomp", "near", "conflict"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, leakage in found.items():
+        repeated = [shared for shared in leakage.within if shared.exact or shared.reverse_complement]
+        for shared in (*leakage.across, *repeated):
+            counts = (shared.rows, shared.exact, shared.reverse_complement, shared.near, shared.conflicts)
+            reference = "itself" if shared.reference == shared.split else shared.reference
+            table.add_row(name, shared.split, reference, *("-" if n is None else f"{n:,}" for n in counts))
+            name = ""
+    console.print(table)

@@ -189,6 +189,7 @@ def predict_file(
     out: str | os.PathLike[str],
     *,
     genome: str | os.PathLike[str] | None = None,
+    length: int | None = None,
     strand: str | None = None,
     device: str = "auto",
     precision: str = "auto",
@@ -210,6 +211,8 @@ def predict_file(
         Parquet only).
     genome : path, optional
         FASTA file that intervals refer to.
+    length : int, optional
+        Bases that intervals are widened to, around their midpoints.
     strand : str, optional
         As in `predict`.
     device, precision : str
@@ -229,7 +232,7 @@ def predict_file(
     """
     tables.check_output(out)
     started = engine.start(model, device, precision)
-    table = tables.read(data, genome=genome)
+    table = tables.read(data, genome=genome, length=length)
     result = predict(started, table, batch_tokens, strand)
     columns = table.columns
     if not columns.num_columns:

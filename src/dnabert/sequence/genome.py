@@ -4,12 +4,14 @@ A FASTA file is read once; its base codes are kept in a cache folder (`DNABERT_C
 under a key made of the file's path, size and time of change. Opening it again maps that file and reads nothing.
 """
 
+import difflib
 import gzip
 import hashlib
 import json
 import os
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -24,6 +26,11 @@ from dnabert.sequence.alphabet import CODE_OF_BYTE, FOREIGN, UNKNOWN, describe_f
 
 _READ_SIZE = 1 << 22
 _CACHE_FORMAT = 1
+_ROMAN = (
+    *("0", "I", "II", "III", "IV", "V", "VI", "VII", "VIII"),
+    *("IX", "X", "XI", "XII", "XIII", "XIV", "XV", "XVI"),
+)
+"""Yeast's and the worm's chromosomes by their number."""
 
 
 class Genome(NamedTuple):
@@ -78,13 +85,15 @@ class Genome(NamedTuple):
         return np.diff(self.starts)
 
     def contig_index(self, contig: str) -> int:
-        """Return the position of a contig among `names`, or raise InputError that lists the names there are."""
+        """Return the position of a contig among `names`, or raise InputError that names those there are and like it."""
         try:
             return self.names.index(contig)
         except ValueError:
             shown = ", ".join(self.names[:8]) + (f", … ({len(self.names)} in all)" if len(self.names) > 8 else "")
+            similar = similar_names(contig, self.names)
+            advice = f"did you mean {' or '.join(repr(name) for name in similar)}?" if similar else "use its names"
             raise InputError(
-                f"{self.path.name}: there is no contig '{contig}'; this genome has {shown}; use its names"
+                f"{self.path.name}: there is no contig '{contig}'; this genome has {shown}; {advice}"
             ) from None
 
     def window(self, contig: str, start: int, end: int, strand: str = "+") -> np.ndarray:
@@ -118,6 +127,32 @@ class Genome(NamedTuple):
             )
         codes = self.codes[self.starts[i] + start : self.starts[i] + end]
         return reverse_complement(codes) if strand == "-" else codes
+
+
+def similar_names(name: str, names: Sequence[str]) -> list[str]:
+    """Find what a contig may be called elsewhere: `chr20` for `20`, `chrIV` for `chr4`, else names spelt alike.
+
+    Parameters
+    ----------
+    name : str
+        The name that was not found.
+    names : sequence of str
+        The names there are.
+
+    Returns
+    -------
+    list of str
+        At most 3.
+    """
+    same = [other for other in names if _plain_name(other) == _plain_name(name)]
+    return same[:3] or difflib.get_close_matches(name, names, 3, 0.8)
+
+
+def _plain_name(name: str) -> str:
+    plain = re.sub(r"^(chromosome|chr)_?", "", name, flags=re.IGNORECASE).upper()
+    if plain.isdigit() and int(plain) < len(_ROMAN):
+        return _ROMAN[int(plain)]
+    return "M" if plain in ("MT", "MITO") else plain
 
 
 def cache_folder() -> Path:

@@ -18,7 +18,8 @@ import pyarrow.parquet
 
 from dnabert.errors import InputError
 from dnabert.files import existing_file, replacing
-from dnabert.sequence import delimited
+from dnabert.progress import say
+from dnabert.sequence import delimited, intervals
 from dnabert.sequence.alphabet import LETTERS, describe_foreign
 from dnabert.sequence.delimited import find
 from dnabert.sequence.genome import Genome, read_fasta
@@ -88,11 +89,7 @@ class Table(NamedTuple):
 
     def where(self, row: int) -> str:
         """Say where a row stands, for a message: `train.tsv line 18`."""
-        for path, unit, first, rows in self.places:
-            if row < rows:
-                return f"{path} {unit} {first + row}"
-            row -= rows
-        raise IndexError(row)
+        return intervals.where(self.places, row)
 
 
 def read(
@@ -100,6 +97,7 @@ def read(
     *,
     genome: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
+    length: int | None = None,
 ) -> Table:
     """Read sequences and labels.
 
@@ -108,13 +106,16 @@ def read(
     path : path, or sequence of paths
         TSV, CSV or Parquet with a header: `sequence` and `label` columns, or `chrom`, `start`, `end` (0-based
         half-open), `strand` if there is one, and `label`, with `genome`. A column `sequence2` makes rows pairs. The
-        original's files of spaced k-mers are TSV.
-        FASTA: unlabelled, or with `labels`. Several FASTA files: one a class, named after the file. Text and FASTA
-        files may be compressed with gzip.
+        original's files of spaced k-mers are TSV. BED (3 to 12 columns, no header), with `genome`. FASTA: unlabelled,
+        or with `labels`. Several FASTA files: one a class, named after the file. Text, BED and FASTA files may be
+        compressed with gzip.
     genome : path, optional
         FASTA from which intervals are read.
     labels : path, optional
         TSV or CSV with the columns `name` and `label`, for one FASTA file.
+    length : int, optional
+        Read windows of this length around the midpoints of the intervals instead of the intervals. Windows that would
+        leave their contig are left out, and their number is said on stderr.
 
     Returns
     -------
@@ -127,6 +128,8 @@ def read(
         If a file is missing, empty, damaged or of another form, a row is ragged, a sequence is empty or holds foreign
         characters, or an interval does not fit the genome.
     """
+    if length is not None and length < 1:
+        raise InputError(f"--length {length}: a number of bases from 1 on is required")
     if not isinstance(path, (str, os.PathLike)):
         paths = [Path(one) for one in path]
         if len(paths) > 1:
@@ -135,13 +138,18 @@ def read(
     found = existing_file(path, "table or FASTA file")
     kind = _kind(found)
     if kind == "fasta":
+        if length is not None:
+            raise InputError(f"{found}: --length widens intervals, and this file holds sequences; leave it out")
         return _checked(_with_labels(_read_fasta(found), labels))
     if labels is not None:
         raise InputError(f"{labels}: a file of labels goes with a FASTA file; {found} brings its own columns")
+    if kind == "bed" and not intervals.has_header(found):
+        bed = intervals.read(found)
+        return _checked(_from_columns(found, bed.columns, bed.places, genome, length))
     content, first, unit = (_read_parquet(found), 1, "row") if kind == "parquet" else (_read_text(found), 2, "line")
     if content.num_rows == 0:
         raise InputError(f"{found}: the table has a header but no rows")
-    return _checked(_from_columns(found, content, unit, first, genome))
+    return _checked(_from_columns(found, content, ((found, unit, first, content.num_rows),), genome, length))
 
 
 def from_sequences(sequences: Sequence[str] | pa.Array) -> Table:
@@ -235,12 +243,17 @@ def _suffix(path: Path) -> str:
 
 def _kind(path: Path) -> str:
     suffix = _suffix(path)
-    for kind, known in (("fasta", FASTA_SUFFIXES), ("parquet", PARQUET_SUFFIXES), ("text", (*TEXT_SUFFIXES, ".bed"))):
+    for kind, known in (
+        ("fasta", FASTA_SUFFIXES),
+        ("parquet", PARQUET_SUFFIXES),
+        ("text", TEXT_SUFFIXES),
+        ("bed", intervals.BED_SUFFIXES),
+    ):
         if suffix in known:
             return kind
     raise InputError(
         f"{path}: '{suffix}' says no known kind of file; give a name that ends in "
-        f"{', '.join(TEXT_SUFFIXES + PARQUET_SUFFIXES[:1] + FASTA_SUFFIXES[:3])} (text and FASTA also .gz)"
+        f"{', '.join(TEXT_SUFFIXES + PARQUET_SUFFIXES[:1] + ('.bed',) + FASTA_SUFFIXES[:3])} (text and FASTA also .gz)"
     )
 
 
@@ -258,13 +271,20 @@ def _read_parquet(path: Path) -> pa.Table:
         raise InputError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
 
 
-def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: str | os.PathLike[str] | None) -> Table:
+def _from_columns(
+    path: Path,
+    content: pa.Table,
+    places: tuple[tuple[Path, str, int, int], ...],
+    genome: str | os.PathLike[str] | None,
+    length: int | None,
+) -> Table:
     names = content.column_names
-    places = ((path, unit, first, content.num_rows),)
     label = find(names, LABEL_NAMES)
     labels = None if label is None else label_text(content[label])
     sequence = find(names, SEQUENCE_NAMES)
     if sequence is not None:
+        if length is not None:
+            raise InputError(f"{path}: --length widens intervals, and this file holds sequences; leave it out")
         values = content[sequence]
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
             raise InputError(f"{path}: the column '{sequence}' holds {values.type}, text is required")
@@ -288,43 +308,67 @@ def _from_columns(path: Path, content: pa.Table, unit: str, first: int, genome: 
         missing = pc.index(pc.is_null(content[name]), True).as_py()
         if missing >= 0:
             raise InputError(f"{table.where(missing)}: '{name}' is empty; fill it or delete the row")
-    chrom, start, end = (content[name] for name in interval if name)
-    strand = find(names, ("strand",))
-    minus = np.zeros(len(chrom), dtype=bool) if strand is None else pc.equal(content[strand], "-").to_numpy()
-    return table._replace(
-        sequences=_windows(table, Genome.open(genome), chrom, start.to_numpy(), end.to_numpy(), minus)
-    )
+    return _with_windows(table, Genome.open(genome), [name for name in interval if name], length)
+
+
+def _with_windows(table: Table, genome: Genome, names: Sequence[str], length: int | None) -> Table:
+    """Read the intervals of a table's columns, or windows around their midpoints, from the genome."""
+    start, end = (table.columns[name].to_numpy() for name in names[1:])
+    contig = contigs_of(table, genome, names[0])
+    if length is not None:
+        start, end = intervals.centred(start, end, length)
+        inside = (start >= 0) & (end <= genome.lengths[contig])
+        if not inside.any():
+            raise InputError(
+                f"{table.path}: no contig has room for a window of {length} bases; give a smaller --length"
+            )
+        for name, values in zip(names[1:], (start, end), strict=True):
+            at = table.columns.column_names.index(name)
+            table = table._replace(columns=table.columns.set_column(at, name, pa.array(values)))
+        if not inside.all():
+            left = f"{int((~inside).sum()):,} of {len(inside):,}"
+            say(f"{table.path}: {left} windows of {length} bases leave their contig and are left out")
+            kept = pa.array(inside)
+            start, end, contig = start[inside], end[inside], contig[inside]
+            table = table._replace(
+                columns=table.columns.filter(kept),
+                labels=None if table.labels is None else table.labels.filter(kept),
+                places=((table.path, "selected row", 1, len(start)),),
+            )
+    outside = (start < 0) | (start >= end) | (end > genome.lengths[contig])
+    if outside.any():
+        row = int(outside.argmax())
+        raise InputError(
+            f"{table.where(row)}: {table.columns[names[0]][row]}:{start[row]}-{end[row]} does not lie inside its "
+            f"contig, which has {genome.lengths[contig[row]]:,} bases in {genome.path.name} "
+            "(0-based half-open coordinates); correct the interval"
+        )
+    strand = find(table.columns.column_names, ("strand",))
+    minus = np.zeros(len(start), dtype=bool)
+    if strand is not None:
+        minus = pc.equal(table.columns[strand], "-").to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(end - start)])
+    return table._replace(sequences=cut_windows(genome.codes, genome.starts[contig] + start, offsets, minus))
+
+
+def contigs_of(table: Table, genome: Genome, name: str) -> np.ndarray:
+    """Find the contig of each row of a column among those of a genome, int64, shape (rows,), or raise InputError."""
+    coded = table.columns[name].cast(pa.large_string()).combine_chunks().dictionary_encode()
+    used = coded.dictionary.to_pylist()
+    codes = coded.indices.to_numpy()
+    contigs = np.empty(len(used), dtype=np.int64)
+    for code, contig in enumerate(used):
+        try:
+            contigs[code] = genome.contig_index(contig)
+        except InputError as error:
+            raise InputError(f"{table.where(int((codes == code).argmax()))}: {error}") from None
+    return contigs[codes]
 
 
 def _contiguous(values: pa.ChunkedArray) -> pa.LargeStringArray:
     values = values.cast(pa.large_string())
     whole = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     return whole.fill_null("") if whole.null_count else whole
-
-
-def _windows(
-    table: Table, genome: Genome, chrom: pa.ChunkedArray, start: np.ndarray, end: np.ndarray, minus: np.ndarray
-) -> pa.LargeStringArray:
-    coded = chrom.cast(pa.large_string()).combine_chunks().dictionary_encode()
-    used = coded.dictionary.to_pylist()
-    first_use = {code: row for row, code in reversed(list(enumerate(coded.indices.to_numpy().tolist())))}
-    contigs = np.empty(len(used), dtype=np.int64)
-    for code, name in enumerate(used):
-        try:
-            contigs[code] = genome.contig_index(name)
-        except InputError as error:
-            raise InputError(f"{table.where(first_use[code])}: {error}") from None
-    contig = contigs[coded.indices.to_numpy()]
-    outside = (start < 0) | (start >= end) | (end > genome.lengths[contig])
-    if outside.any():
-        row = int(outside.argmax())
-        raise InputError(
-            f"{table.where(row)}: {used[coded.indices[row].as_py()]}:{start[row]}-{end[row]} does not lie inside its "
-            f"contig, which has {genome.lengths[contig[row]]:,} bases in {genome.path.name} "
-            "(0-based half-open coordinates); correct the interval"
-        )
-    offsets = np.concatenate([[0], np.cumsum(end - start)])
-    return cut_windows(genome.codes, genome.starts[contig] + start, offsets, minus)
 
 
 def _join_kmers(table: Table) -> pa.LargeStringArray:

@@ -24,6 +24,7 @@ def evaluate(
     *,
     out: str | os.PathLike[str] | None = None,
     genome: str | os.PathLike[str] | None = None,
+    length: int | None = None,
     labels: str | os.PathLike[str] | None = None,
     label: Sequence[str] = (),
     strand: str | None = None,
@@ -42,6 +43,7 @@ def evaluate(
     out : path, optional
         JSON file to write.
     genome, labels : path, optional
+    length : int, optional
         As in `dnabert.sequence.tables.read`.
     label : sequence of str
         The columns of labels; by default those the model was trained on.
@@ -65,7 +67,7 @@ def evaluate(
     loaded = started.checkpoint
     if loaded.task == "masked-lm":
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
-    table = _labelled(data, genome, labels)
+    table = _labelled(data, genome, length, labels)
     columns = tuple(label) or tuple(getattr(loaded.model.config, "label_columns", ()))
     truth = targets.truth(table, Task(loaded.task, loaded.labels, columns))
     result = metrics.evaluate(predict(started, table, batch_tokens, strand).outputs, truth)
@@ -79,13 +81,14 @@ def evaluate(
 def _labelled(
     data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     genome: str | os.PathLike[str] | None,
+    length: int | None,
     labels: str | os.PathLike[str] | None,
 ) -> Table:
     paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     folder = Path(paths[0])
     if len(paths) > 1 or not folder.is_dir():
-        return tables.read(paths, genome=genome, labels=labels)
+        return tables.read(paths, genome=genome, labels=labels, length=length)
     path = splits.find_file(folder, "test")
     if path is None:
         raise InputError(f"{folder}: the folder has no test file; name a labelled file")
-    return tables.read(path, genome=genome, labels=labels)
+    return tables.read(path, genome=genome, labels=labels, length=length)

@@ -21,7 +21,7 @@ from dnabert.model.device import choose_precision, describe, within_memory
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
 from dnabert.sequence.tables import Table
-from dnabert.training import metrics, splits, targets
+from dnabert.training import leakage, metrics, splits, targets
 from dnabert.training.items import Packer, Rows, Scale
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
@@ -46,6 +46,7 @@ FEWEST_STEPS = 1500
 how the original collapses to one class."""
 POOLINGS = ("mean", "attention", "lstm", "concat")
 """How the windows of a long sequence become one vector."""
+SPLITS_BY = ("rows", "contig", "similarity")
 OVERLAP = 8
 """Windows of long sequences overlap by an eighth."""
 TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
@@ -84,6 +85,8 @@ def finetune(
     label: Sequence[str] = (),
     task: str | None = None,
     split: Sequence[float] | None = None,
+    split_by: str = "rows",
+    length: int | None = None,
     strand: str | None = None,
     long: str | None = None,
     window: int | None = None,
@@ -120,6 +123,11 @@ def finetune(
         (`dnabert.training.targets.infer`).
     split : sequence of 3 floats, optional
         Shares of train, dev and test, drawn with the same proportions of classes.
+    split_by : str
+        What `split` keeps together: `rows` (nothing), `contig` (all rows of a chromosome) or `similarity` (sequences
+        that are nearly the same, on either strand).
+    length : int, optional
+        Bases that intervals are widened to, around their midpoints.
     strand : str, optional
         `given`: sequences are read as they stand. `both`: each is trained on from either strand at random, and
         predictions are the mean over both, for what does not depend on the strand. `given` by default: nothing in a
@@ -165,7 +173,20 @@ def finetune(
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     _check_choice("--strand", strand, STRANDS)
     _check_choice("--long", long, POOLINGS)
-    parts, found = read_splits(data, genome, labels, split, seed, label, task)
+    parts, found = read_splits(
+        data,
+        genome=genome,
+        labels=labels,
+        label=label,
+        task=task,
+        split=split,
+        split_by=split_by,
+        length=length,
+        seed=seed,
+    )
+    warning = leakage.warning(leakage.check(parts))
+    if warning:
+        say(warning)
     truths = [None if part is None else targets.truth(part, found) for part in parts]
     assert truths[0] is not None
     assert truths[1] is not None
@@ -198,6 +219,8 @@ def finetune(
         "class_weights": class_weights,
         "layer_decay": layer_decay,
         "split": None if split is None else list(split),
+        "split_by": split_by,
+        "length": length,
         "epochs": epochs or min(30, max(3, math.ceil(FEWEST_STEPS / steps_an_epoch))),
         "batch_size": batch_size,
         "learning_rate": learning_rate or 3e-5 * (768 / loaded.model.config.hidden_size) ** 2,
@@ -275,31 +298,40 @@ def finetune(
 
 def read_splits(
     data: Data,
-    genome: str | os.PathLike[str] | None,
-    labels: str | os.PathLike[str] | None,
-    split: Sequence[float] | None,
-    seed: int,
-    columns: Sequence[str] = (),
+    *,
+    genome: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    label: Sequence[str] = (),
     task: str | None = None,
+    split: Sequence[float] | None = None,
+    split_by: str = "rows",
+    length: int | None = None,
+    seed: int = 0,
 ) -> tuple[Splits, Task]:
-    """Read a folder of splits, or read one set and divide it; find the task.
+    """Read a folder of splits, or read one set and divide it; find the task. Parameters are those of `finetune`.
 
     Raises
     ------
     InputError
         If neither is given, or both, or the labels are not as required.
     """
+    _check_choice("--split-by", split_by, SPLITS_BY)
     paths = as_paths(data)
     if len(paths) == 1 and Path(paths[0]).is_dir():
         if split is not None:
             raise InputError(f"{paths[0]}: a folder brings its own splits; leave --split out, or name one file")
-        parts = splits.read_folder(Path(paths[0]), genome)
-        return parts, targets.infer(parts.train, columns, task)
-    table = tables.read(paths, genome=genome, labels=labels)
+        parts = splits.read_folder(Path(paths[0]), genome, length)
+        return parts, targets.infer(parts.train, label, task)
+    table = tables.read(paths, genome=genome, labels=labels, length=length)
     if split is None:
         raise InputError(f"{paths[0]}: one set of rows has to be divided; give --split 0.8,0.1,0.1, or a folder")
-    found = targets.infer(table, columns, task)
-    return splits.split_rows(table, split, seed, *targets.strata(table, found)), found
+    found = targets.infer(table, label, task)
+    strata, names = targets.strata(table, found)
+    if split_by == "contig":
+        return splits.split_by_contig(table, split, seed, strata=strata), found
+    if split_by == "similarity":
+        return splits.split_by_similarity(table, split, seed, strata=strata), found
+    return splits.split_rows(table, split, seed, strata, names), found
 
 
 def write_evaluations(folder: Path, evaluations: dict[str, Evaluation | None]) -> None:

@@ -1,0 +1,138 @@
+"""Rows that stand in more than one split."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from dnabert import check_leakage
+from dnabert.errors import InputError
+from dnabert.sequence import tables
+from dnabert.sequence.alphabet import decode_bases, encode_bases, reverse_complement
+from dnabert.sequence.tables import Table
+from dnabert.training import leakage, splits
+from dnabert.training.leakage import Shared
+from tests.conftest import random_dna
+
+
+def other_strand(sequence: str) -> str:
+    return decode_bases(reverse_complement(encode_bases(sequence)))
+
+
+def table(rows: list[tuple[str, str]]) -> Table:
+    sequences, labels = zip(*rows, strict=True)
+    return tables.from_sequences(list(sequences))._replace(labels=pa.array(labels, pa.large_string()))
+
+
+@pytest.fixture
+def parts(rng: np.random.Generator) -> dict[str, Table]:
+    """Splits with known faults: see the test below."""
+    s = [random_dna(80, rng) for _ in range(20)]
+    near = s[3][:40] + ("A" if s[3][40] != "A" else "C") + s[3][41:]
+    return {
+        "train": table([(s[0], "1"), (s[1], "0"), (s[2], "1"), (s[3], "0"), (s[0], "0"), (s[4], "1"), (s[4], "1")]),
+        "dev": table([(s[5], "1"), (s[1].lower(), "1"), (other_strand(s[2]), "0"), (s[6], "0")]),
+        "test": table([(other_strand(near), "0"), (s[6], "0"), (s[0], "1"), (s[7], "1"), (s[7], "1")]),
+    }
+
+
+def test_every_fault_is_found(parts: dict[str, Table]) -> None:
+    found = leakage.check(parts, near=0.5)
+    assert found.across == (
+        Shared("dev", "train", 4, 1, 1, 0, 1),
+        Shared("test", "train", 5, 1, 0, 1, 1),
+        Shared("test", "dev", 5, 1, 0, 0, 0),
+    )
+    assert found.within == (
+        Shared("train", "train", 7, 2, 0, None, 2),
+        Shared("dev", "dev", 4, 0, 0, None, 0),
+        Shared("test", "test", 5, 1, 0, None, 0),
+    )
+    quick = leakage.check(splits.Splits(**parts))
+    assert [one.near for one in quick.across] == [None] * 3
+    assert [one[:5] for one in quick.across] == [one[:5] for one in found.across]
+    assert leakage.check({name: one._replace(labels=None) for name, one in parts.items()}).across[0].conflicts == 0
+
+
+def test_one_line_says_it(parts: dict[str, Table]) -> None:
+    line = leakage.warning(leakage.check(parts, near=0.5))
+    assert line == (
+        "WARNING: of 4 dev rows 1 as they are (1 with another label), 1 as reverse complement stand in train; "
+        "of 5 test rows 1 as they are (1 with another label), 1 nearly stand in train; "
+        "of 5 test rows 1 as they are stand in dev; "
+        "2 train rows have the sequence of another train row and another label. dnabert check-leakage lists them"
+    )
+    clean = splits.Splits(
+        tables.select(parts["train"], np.array([0, 1])), tables.select(parts["dev"], np.array([0])), None
+    )
+    assert leakage.warning(leakage.check(clean)) is None
+
+
+def write_splits(folder: Path, parts: dict[str, Table]) -> None:
+    folder.mkdir(parents=True)
+    for name, part in parts.items():
+        tables.write(pa.table({"sequence": part.sequences, "label": part.labels}), folder / f"{name}.csv")
+
+
+def test_folders_and_tables(parts: dict[str, Table], tmp_path: Path) -> None:
+    write_splits(tmp_path / "many/a", parts)
+    write_splits(tmp_path / "many/deep/b", {name: parts[name] for name in ("dev", "test")})
+    write_splits(tmp_path / "many/alone", {"test": parts["test"]})
+    found = check_leakage(tmp_path / "many", tmp_path / "rows.tsv")
+    assert list(found) == ["a", "deep/b"]
+    assert found["a"] == leakage.check(parts, near=0.5)
+    assert check_leakage(tmp_path / "many/a", near=None) == {"a": leakage.check(parts)}
+    listed = pyarrow.csv.read_csv(tmp_path / "rows.tsv", parse_options=pyarrow.csv.ParseOptions(delimiter="\t"))
+    assert listed.num_rows == 2 + 2 + 1 + 2 + 1
+    first = listed.to_pylist()[0]
+    folder = tmp_path / "many/a"
+    assert first["row"] == f"{folder}/train.csv line 2"
+    assert first["other_row"] == f"{folder}/train.csv line 6"
+    assert (first["label"], first["other_label"], first["kind"], first["conflict"]) == (1, 0, "exact", True)
+    kinds = [(row["split"], row["other_split"], row["kind"]) for row in listed.to_pylist() if row["data"] == "a"]
+    assert kinds.count(("test", "train", "near")) == 1
+    assert kinds.count(("dev", "train", "reverse complement")) == 1
+    pieces = [
+        pa.table({"sequence": part.sequences, "label": part.labels, "Split": [alias] * part.rows})
+        for alias, part in zip(("training", "valid", "test"), parts.values(), strict=True)
+    ]
+    tables.write(pa.concat_tables(pieces[::-1]), tmp_path / "one.csv")
+    (one,) = check_leakage(tmp_path / "one.csv").values()
+    assert [shared[2:] for shared in one.across] == [shared[2:] for shared in found["a"].across]
+    assert [shared.reference for shared in one.across] == ["training", "training", "valid"]
+
+
+def test_bad_input(parts: dict[str, Table], tmp_path: Path) -> None:
+    write_splits(tmp_path / "alone", {"test": parts["test"]})
+    with pytest.raises(InputError, match="two or three of the files train, dev, test are required"):
+        check_leakage(tmp_path / "alone")
+    with pytest.raises(
+        InputError, match=r"a column that names each row's split is required \(split, set, .*--split-column"
+    ):
+        check_leakage(tmp_path / "alone/test.csv")
+    (tmp_path / "t.csv").write_text("sequence,fold\nACGT,1\nACGT,1\n")
+    with pytest.raises(InputError, match="the column 'fold' names 1 split; two or more are required"):
+        check_leakage(tmp_path / "t.csv")
+    with pytest.raises(InputError, match=r"\(part\); this table has fold"):
+        check_leakage(tmp_path / "t.csv", split_column="part")
+    with pytest.raises(InputError, match="--similarity 0: a share above 0 and at most 1 is required"):
+        check_leakage(tmp_path / "t.csv", near=0)
+    with pytest.raises(InputError, match=r"written as .tsv, .csv or .parquet"):
+        check_leakage(tmp_path / "t.csv", tmp_path / "rows.xlsx")
+    with pytest.raises(InputError, match="nowhere: no such table or FASTA file"):
+        check_leakage(tmp_path / "nowhere")
+
+
+@pytest.mark.real_data
+def test_the_leaks_of_gue(real_data: Path) -> None:
+    (prom,) = check_leakage(real_data / "gue/prom/prom_core_all", near=None).values()
+    assert {(one.split, one.reference): one.exact for one in prom.across}["test", "train"] == 43
+    parts = dict(leakage.data_sets(real_data / "gue/splice"))["reconstructed"]
+    ((pair, matches), *_) = [item for item in leakage.find_matches(parts).items() if item[0] == ("test", "dev")]
+    rows = np.flatnonzero(matches.kind)
+    assert pair == ("test", "dev")
+    # 32 rows of test, of which two repeat another: 30 sequences stand in both
+    assert len(rows) == 32
+    assert len(set(parts["test"].sequences.take(pa.array(rows)).to_pylist())) == 30
