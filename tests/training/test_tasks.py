@@ -190,6 +190,71 @@ def test_both_strands_are_one(model: Path, tmp_path: Path, rng: np.random.Genera
     assert given.metrics["accuracy"].value > 0.7  # it has seen both
 
 
+def write_bound(folder: Path, rng: np.random.Generator) -> Path:
+    """Write a task that the composition of a sequence answers."""
+
+    def row() -> str:
+        bound = rng.integers(2)
+        weights = [0.4, 0.2, 0.2, 0.2] if bound else [0.2, 0.2, 0.2, 0.4]
+        return "".join(rng.choice(list("GCAT"), 40, p=weights)) + f"\t{'yes' if bound else 'no'}"
+
+    return write_splits(folder, "sequence\tlabel", row)
+
+
+def test_adapters_are_saved_merged_and_loaded(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    result = dnabert.finetune(data, model, tmp_path / "out", method="lora", rank=4, **TUNE | {"learning_rate": 1e-2})
+    assert result.test is not None
+    assert result.test.metrics["mcc"].value > 0.4
+    table = tables.read(data / "test.tsv")
+    merged = dnabert.load(result.folder, precision="float32").predict(table).logits
+    alone = dnabert.load(result.folder / "adapter", precision="float32").predict(table).logits
+    np.testing.assert_allclose(merged, alone, atol=1e-5)
+    size = (result.folder / "adapter/adapter_model.safetensors").stat().st_size
+    assert size < 0.5 * (result.folder / "model.safetensors").stat().st_size
+    # all layers are learned, none of the encoder's own weights moves without its adapter
+    before, after = (checkpoint.load(path).model.bert.state_dict() for path in (model, result.folder))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "encoder.layer.0.attention.self.query.weight" in moved
+    assert not any("embeddings" in name or "LayerNorm" in name or name.endswith("bias") for name in moved)
+    transformers.BertForSequenceClassification.from_pretrained(result.folder)
+
+
+def test_adapters_of_numbers_keep_their_units(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_splits(
+        tmp_path / "data", "sequence\tlevel", lambda: f"{random_dna(30, rng)}\t{rng.normal(500, 5)}", rows=40
+    )
+    result = dnabert.finetune(data, model, tmp_path / "out", method="lora", label=["level"], **TUNE | {"epochs": 1})
+    for folder in (result.folder, result.folder / "adapter"):
+        predicted = dnabert.load(folder, precision="float32").predict(["ACGTACGTAC"]).outputs
+        assert abs(predicted[0, 0] - 500) < 30
+
+
+@pytest.mark.parametrize("strand", ["given", "both"])
+def test_a_frozen_encoder_with_logistic_regression(
+    strand: str, model: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    data = (
+        write_bound(tmp_path / "data", rng)
+        if strand == "given"
+        else write_splits(
+            tmp_path / "data",
+            "sequence\ta\tb",
+            lambda: f"{random_dna(40, rng)}\t{rng.integers(2)}\t0",
+        )
+    )
+    label = () if strand == "given" else ("a", "b")
+    result = dnabert.finetune(data, model, tmp_path / "out", method="frozen", strand=strand, label=label, **TUNE)
+    assert result.test is not None
+    if strand == "given":
+        assert result.test.metrics["mcc"].value > 0.7
+    before, after = (checkpoint.load(path).model.bert.state_dict() for path in (model, result.folder))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    again = dnabert.evaluate(result.folder, data, precision="float32")
+    main = "mcc" if strand == "given" else "accuracy"
+    assert again.metrics[main] == result.test.metrics[main]
+
+
 def test_lower_layers_learn_slower(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: f"{random_dna(30, rng)}\t{rng.integers(2)}")
     before = checkpoint.load(model).model.bert.state_dict()
@@ -210,6 +275,8 @@ def test_lower_layers_learn_slower(model: Path, tmp_path: Path, rng: np.random.G
         ({"strand": "left"}, "--strand left: give one of given, both"),
         ({"long": "max"}, "--long max: give one of mean, attention, lstm, concat"),
         ({"window": 30}, "--window 30 goes with --long"),
+        ({"method": "half"}, "--method half: give one of full, lora, frozen"),
+        ({"method": "frozen", "long": "lstm"}, "--method frozen pools windows by their mean"),
         ({"long": "mean", "window": 2}, "--window 2: 3 to 512 bases are required"),
         ({"task": "regression", "class_weights": True}, "numbers have no classes"),
         ({"label": ["score"]}, "there is no column 'score'"),
@@ -233,3 +300,58 @@ def test_the_command_prints_what_the_task_calls_for(model: Path, tmp_path: Path,
     assert "1 numbers (level), strand given" in done.stderr
     done = run_command("predict", tmp_path / "out", data / "test.tsv", "--out", tmp_path / "p.csv", "--strand", "both")
     assert (tmp_path / "p.csv").read_text().startswith("level,prediction\n")
+
+
+@pytest.fixture
+def scanner(model: Path, tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A classifier of 40 bases that looks for G."""
+    data = write_bound(tmp_path / "data", rng)
+    return dnabert.finetune(data, model, tmp_path / "scanner", **TUNE).folder
+
+
+@pytest.mark.parametrize("scan", ["max", "mean", "second"])
+def test_long_sequences_are_scanned(scan: str, scanner: Path, rng: np.random.Generator) -> None:
+    loaded = dnabert.load(scanner, precision="float32")
+    long = ["".join(rng.choice(list("GCAT"), n)) for n in (40, 55, 200)]
+    found = loaded.predict(long, scan=scan, step=15)
+    for i, sequence in enumerate(long):
+        starts = sorted({*range(0, len(sequence) - 40, 15), len(sequence) - 40})
+        odds = loaded.predict([sequence[start : start + 40] for start in starts]).logits
+        each = np.sort(odds[:, 1] - odds[:, 0])
+        expected = {"max": each[-1], "mean": each.mean(), "second": each[-2] if len(each) > 1 else each[-1]}[scan]
+        assert found.logits[i, 1] - found.logits[i, 0] == pytest.approx(expected, abs=1e-4)
+        assert found.outputs[i, 1] == pytest.approx(1 / (1 + np.exp(-expected)), abs=1e-5)
+
+
+def test_the_threshold_is_chosen_on_dev(scanner: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    def row() -> str:
+        bound = rng.integers(2)
+        inside = "".join(rng.choice(list("GCAT"), 60, p=[0.5, 0.2, 0.15, 0.15] if bound else [0.2, 0.2, 0.2, 0.4]))
+        return f"{random_dna(60, rng)}{inside}{random_dna(60, rng)}\t{'yes' if bound else 'no'}"
+
+    data = write_splits(tmp_path / "long", "sequence\tlabel", row)
+    plain = dnabert.evaluate(scanner, data, scan="max", step=10, precision="float32")
+    chosen = dnabert.evaluate(scanner, data, scan="max", step=10, dev=data / "dev.tsv", precision="float32")
+    assert chosen.metrics["auroc"] == plain.metrics["auroc"]  # a threshold does not change the order
+    assert chosen.metrics["mcc"].value > plain.metrics["mcc"].value  # the highest of many windows is nearly always high
+    done = run_command(
+        "evaluate", scanner, data, "--scan", "max", "--step", 10, "--dev", data / "dev.tsv", "--device", "cpu"
+    )
+    assert "threshold" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scan": "best"}, "--scan best: give one of max, mean, second"),
+        ({"scan": "max", "window": 2}, "--window 2: 3 to 512 bases are required"),
+        ({"step": 5}, "--step 5 and --window go with --scan"),
+    ],
+)
+def test_scans_that_cannot_be_are_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    loaded = dnabert.load(tiny_model(tmp_path / "two", "classification", k=3, labels=("a", "b")))
+    with pytest.raises(InputError, match=message):
+        loaded.predict(["ACGTACGT"], **options)
+    three = dnabert.load(tiny_model(tmp_path / "three", "classification", k=3, labels=("a", "b", "c")))
+    with pytest.raises(InputError, match="windows of 3 classes have no order"):
+        three.predict(["ACGTACGT"], scan="max", window=8)

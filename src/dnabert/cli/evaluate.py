@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import BatchTokens, Device, GenomeFile, LabelColumns, LabelsFile, Length, Precision, Strand
+from dnabert.cli.options import (
+    BatchTokens,
+    Device,
+    GenomeFile,
+    LabelColumns,
+    LabelsFile,
+    Length,
+    Precision,
+    Scan,
+    Step,
+    Strand,
+    Window,
+)
 
 
 def evaluate(
@@ -19,6 +31,15 @@ def evaluate(
     labels: LabelsFile = None,
     label: LabelColumns = None,
     strand: Strand = None,
+    scan: Scan = None,
+    window: Window = None,
+    step: Step = None,
+    dev: Annotated[
+        Path | None,
+        typer.Option(
+            "--dev", help="Labelled file that sets the threshold of two classes.", show_default=False
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_tokens: BatchTokens = None,
@@ -36,6 +57,10 @@ def evaluate(
         labels=labels,
         label=label or (),
         strand=strand,
+        scan=scan,
+        window=window,
+        step=step,
+        dev=dev,
         device=device,
         precision=precision,
         batch_tokens=batch_tokens,

@@ -61,6 +61,10 @@ def finetune(
         ),
     ] = None,
     window: Annotated[int | None, typer.Option("--window", help="Bases of a window of --long.", min=1)] = None,
+    method: Annotated[
+        str, typer.Option("--method", help="full, lora (small matrices), or frozen (logistic regression on vectors).")
+    ] = "full",
+    rank: Annotated[int, typer.Option("--rank", help="Rows of the matrices of lora.", min=1)] = 8,
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
     ] = False,
@@ -103,6 +107,8 @@ def finetune(
         split=numbers(split, "--split"),
         split_by=split_by,
         length=length,
+        method=method,
+        rank=rank,
         from_scratch=from_scratch,
         epochs=epochs,
         batch_size=batch_size,

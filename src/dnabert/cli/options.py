@@ -28,6 +28,14 @@ Length = Annotated[
     int | None,
     typer.Option("--length", help="Bases that intervals are widened to, around their midpoints.", min=1),
 ]
+Scan = Annotated[
+    str | None,
+    typer.Option("--scan", help="Slide windows over longer sequences; take max, mean or second.", show_default=False),
+]
+Window = Annotated[
+    int | None, typer.Option("--window", help="Bases of a window of --scan; default: as in training.", min=1)
+]
+Step = Annotated[int | None, typer.Option("--step", help="Bases from window to window; default: a sixth.", min=1)]
 LabelColumns = Annotated[
     list[str] | None,
     typer.Option("--label", help="Column of labels; repeat for several (0 and 1, or numbers).", show_default=False),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import BatchTokens, Device, GenomeFile, Length, Precision, Strand
+from dnabert.cli.options import BatchTokens, Device, GenomeFile, Length, Precision, Scan, Step, Strand, Window
 
 
 def predict(
@@ -15,6 +15,9 @@ def predict(
     genome: GenomeFile = None,
     length: Length = None,
     strand: Strand = None,
+    scan: Scan = None,
+    window: Window = None,
+    step: Step = None,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_tokens: BatchTokens = None,
@@ -30,6 +33,9 @@ def predict(
         genome=genome,
         length=length,
         strand=strand,
+        scan=scan,
+        window=window,
+        step=step,
         device=device,
         precision=precision,
         batch_tokens=batch_tokens,

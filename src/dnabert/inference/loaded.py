@@ -30,9 +30,17 @@ class LoadedModel:
         """The classes; empty for a pre-trained model."""
         return self.engine.checkpoint.labels
 
-    def predict(self, sequences: Given) -> Predictions:
-        """Predict the class of each sequence: `dnabert.inference.predict.predict`."""
-        return predict.predict(self.engine, sequences)
+    def predict(
+        self,
+        sequences: Given,
+        *,
+        strand: str | None = None,
+        scan: str | None = None,
+        window: int | None = None,
+        step: int | None = None,
+    ) -> Predictions:
+        """Predict classes, labels or numbers of sequences: `dnabert.inference.predict.predict`."""
+        return predict.predict(self.engine, sequences, strand=strand, scan=scan, window=window, step=step)
 
     def embed(self, sequences: Given, pooling: str = "mean") -> np.ndarray:
         """Turn each sequence into a vector: `dnabert.inference.embed.embed`."""

@@ -1,8 +1,9 @@
 """Classes, labels and numbers of sequences, and classes of their bases."""
 
+import functools
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Sequences, Windows
 
 STRANDS = ("given", "both")
+SCANS = ("max", "mean", "second")
 
 
 class Predictions(NamedTuple):
@@ -53,7 +55,13 @@ class Predictions(NamedTuple):
 
 
 def predict(
-    started: Engine, sequences: Given, batch_tokens: int | None = None, strand: str | None = None
+    started: Engine,
+    sequences: Given,
+    batch_tokens: int | None = None,
+    strand: str | None = None,
+    scan: str | None = None,
+    window: int | None = None,
+    step: int | None = None,
 ) -> Predictions:
     """Predict classes, labels or numbers of sequences, or the class of each base.
 
@@ -68,6 +76,12 @@ def predict(
     strand : str, optional
         `given`: the sequences as they are. `both`: the mean of the logits of each sequence and its reverse complement.
         By default what the model was trained for.
+    scan : str, optional
+        Slide windows over sequences longer than those of training and take of their scores (the log-odds of the second
+        class, each label's log-odds, each number) the `max`, the `mean` or the `second` highest.
+    window, step : int, optional
+        Bases of a window, by default those of the longest training sequence, and from one to the next, by default a
+        sixth of it.
 
     Returns
     -------
@@ -87,9 +101,14 @@ def predict(
     if strand not in STRANDS:
         raise InputError(f"--strand {strand}: give one of {', '.join(STRANDS)}")
     table = as_table(sequences)
-    logits = logits_of(started, table, batch_tokens)
+    compute: Callable[[Table], np.ndarray] = functools.partial(logits_of, started, batch_tokens=batch_tokens)
+    if scan is not None:
+        compute = functools.partial(_scanned, started, batch_tokens=batch_tokens, **_scan(loaded, scan, window, step))
+    elif window is not None or step is not None:
+        raise InputError(f"--step {step} and --window go with --scan; give --scan max, or leave them out")
+    logits = compute(table)
     if strand == "both":
-        backwards = logits_of(started, reverse_complement_table(table), batch_tokens)
+        backwards = compute(reverse_complement_table(table))
         if loaded.task == "per-base":
             backwards = backwards[mirrored(table)]
         logits = (logits + backwards) / 2
@@ -109,12 +128,50 @@ def logits_of(started: Engine, table: Table, batch_tokens: int | None = None) ->
         return run(started, table, _logits, batch_tokens).reshape(table.rows, len(loaded.labels))
     if loaded.task == "per-base":
         return _logits_of_bases(started, cut, batch_tokens)
-    vectors = run(started, cut, _vectors, batch_tokens)
+    vectors = run(started, cut, vectors_of, batch_tokens)
     with torch.inference_mode():
-        head = loaded.model.from_vectors(
+        head = loaded.model.fromvectors_of(
             torch.from_numpy(vectors).to(started.device), torch.from_numpy(cut.counts).to(started.device)
         )
     return head.logits.float().cpu().numpy()
+
+
+def _scan(loaded: Checkpoint, scan: str, window: int | None, step: int | None) -> dict[str, Any]:
+    """Check how sequences are to be scanned."""
+    if scan not in SCANS:
+        raise InputError(f"--scan {scan}: give one of {', '.join(SCANS)}")
+    if loaded.task == "per-base" or getattr(loaded.model.config, "long", None):
+        raise InputError("--scan: this model reads long sequences as they are; leave it out")
+    if loaded.task == "classification" and len(loaded.labels) > 2:
+        raise InputError(f"--scan: windows of {len(loaded.labels)} classes have no order; a model of two is required")
+    longest = (loaded.longest - 1) * loaded.stride + loaded.k
+    bases = window or getattr(loaded.model.config, "bases", None)
+    if bases is None:
+        raise InputError("--scan: the model's record does not say how long its training sequences were; give --window")
+    if not loaded.k <= bases <= longest:
+        raise InputError(f"--window {bases}: {loaded.k} to {longest} bases are required, what the model takes")
+    return {"scan": scan, "bases": bases, "step": step or max(1, bases // 6)}
+
+
+def _scanned(started: Engine, table: Table, batch_tokens: int | None, scan: str, bases: int, step: int) -> np.ndarray:
+    """Pool the scores of each row's windows into logits of the row."""
+    if table.second is not None:
+        raise InputError(f"{table.path}: --scan: rows with a second sequence cannot be scanned; leave it out")
+    cut = windows.cut(table, bases, step)
+    logits = run(started, cut, _logits, batch_tokens)
+    two = started.checkpoint.task == "classification"
+    scores = logits[:, 1:] - logits[:, :1] if two else logits  # (windows, outputs)
+    firsts = np.cumsum(cut.counts) - cut.counts
+    if scan == "mean":
+        pooled = np.add.reduceat(scores, firsts) / cut.counts[:, None]
+    else:
+        pooled = np.maximum.reduceat(scores, firsts)
+    if scan == "second":
+        for output in range(scores.shape[1]):
+            order = np.lexsort((scores[:, output], cut.row))
+            last = firsts + cut.counts - 1
+            pooled[:, output] = scores[order[np.where(cut.counts > 1, last - 1, last)], output]
+    return np.concatenate([-pooled, pooled], axis=1) / 2 if two else pooled
 
 
 def as_read(loaded: Checkpoint, table: Table) -> Sequences:
@@ -149,7 +206,8 @@ def _logits(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
     return logits
 
 
-def _vectors(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
+def vectors_of(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
+    """Compute the vectors of a batch that the head reads, for `engine.run`."""
     vectors: torch.Tensor = checkpoint.model.vectors(batch)
     return vectors
 
@@ -191,6 +249,9 @@ def predict_file(
     genome: str | os.PathLike[str] | None = None,
     length: int | None = None,
     strand: str | None = None,
+    scan: str | None = None,
+    window: int | None = None,
+    step: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     batch_tokens: int | None = None,
@@ -213,7 +274,7 @@ def predict_file(
         FASTA file that intervals refer to.
     length : int, optional
         Bases that intervals are widened to, around their midpoints.
-    strand : str, optional
+    strand, scan, window, step : optional
         As in `predict`.
     device, precision : str
         As in `dnabert.load`.
@@ -233,7 +294,7 @@ def predict_file(
     tables.check_output(out)
     started = engine.start(model, device, precision)
     table = tables.read(data, genome=genome, length=length)
-    result = predict(started, table, batch_tokens, strand)
+    result = predict(started, table, batch_tokens, strand, scan, window, step)
     columns = table.columns
     if not columns.num_columns:
         columns = pa.table({"sequence": table.sequences})

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from dnabert.errors import InputError
 from dnabert.files import replacing_files
+from dnabert.model import adapters
 from dnabert.model.attention import PACKED_ATTENTION
 from dnabert.model.heads import HEADS, task_of
 from dnabert.sequence.kmers import K_RANGE, k_of_vocabulary, vocabulary_size
@@ -68,7 +69,7 @@ def load(
     Parameters
     ----------
     path : path
-        A folder that dnabert or transformers wrote, or a repository `owner/name` on the Hugging Face hub.
+        A folder that dnabert (adapters too) or transformers wrote, or a repository `owner/name` on the hub.
     task : str, optional
         Task of a new head. Without it the directory's own head is loaded.
     labels : tuple of str
@@ -88,8 +89,11 @@ def load(
         If there is no such directory, it is no BERT, or its vocabulary fits no k or not the k it states.
     """
     folder = _folder(path)
-    config = _configuration(folder)
     record = read_record(folder)
+    if (folder / adapters.ADAPTER).is_file():
+        base = load(record["base"], record["task"], tuple(record["labels"]), **record["config"])
+        return base._replace(model=adapters.merged_into(base.model, folder))
+    config = _configuration(folder)
     k = _k_of(folder, config, record)
     new_head = task is not None
     if task is None:
@@ -194,7 +198,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 def _folder(path: str | os.PathLike[str]) -> Path:
     folder = Path(path)
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not (folder / "config.json").is_file() and not (folder / adapters.ADAPTER).is_file():
             checkpoints = sorted(folder.glob("checkpoint-*"))
             hint = f"; {checkpoints[-1]} is one" if checkpoints else ""
             raise InputError(f"{folder}: a model directory is required, but it has no config.json{hint}")

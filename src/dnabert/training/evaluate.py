@@ -5,6 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from scipy import special
+
 from dnabert.errors import InputError
 from dnabert.files import replacing
 from dnabert.inference import engine
@@ -28,6 +31,10 @@ def evaluate(
     labels: str | os.PathLike[str] | None = None,
     label: Sequence[str] = (),
     strand: str | None = None,
+    scan: str | None = None,
+    window: int | None = None,
+    step: int | None = None,
+    dev: str | os.PathLike[str] | None = None,
     device: str = "auto",
     precision: str = "auto",
     batch_tokens: int | None = None,
@@ -47,8 +54,11 @@ def evaluate(
         As in `dnabert.sequence.tables.read`.
     label : sequence of str
         The columns of labels; by default those the model was trained on.
-    strand : str, optional
+    strand, scan, window, step : optional
         As in `dnabert.inference.predict.predict`.
+    dev : path, optional
+        Labelled table on which the threshold of the second class's probability is chosen, by MCC, for a model of two
+        classes; 0.5 without it.
     device, precision : str
         As in `dnabert.load`.
     batch_tokens : int, optional
@@ -70,12 +80,57 @@ def evaluate(
     table = _labelled(data, genome, length, labels)
     columns = tuple(label) or tuple(getattr(loaded.model.config, "label_columns", ()))
     truth = targets.truth(table, Task(loaded.task, loaded.labels, columns))
-    result = metrics.evaluate(predict(started, table, batch_tokens, strand).outputs, truth)
+    outputs = predict(started, table, batch_tokens, strand, scan, window, step).outputs
+    if dev is not None:
+        if loaded.task != "classification" or len(loaded.labels) != 2:
+            raise InputError("--dev chooses the threshold of a model of two classes, which this is not; leave it out")
+        held = tables.read(dev, genome=genome, length=length)
+        known = predict(started, held, batch_tokens, strand, scan, window, step).outputs
+        threshold = best_threshold(known[:, 1], targets.truth(held, Task(loaded.task, loaded.labels, columns)).values)
+        say(f"The threshold of '{loaded.labels[1]}' with the best MCC on {held.path}: {threshold:.4f}")
+        outputs = moved(outputs, threshold)
+    result = metrics.evaluate(outputs, truth)
     if out is not None:
         with replacing(out) as temporary:
             temporary.write_text(json.dumps(as_json(result), indent=2) + "\n")
     say(f"Evaluated {table.rows:,} sequences on {describe(started.device, started.precision)}")
     return result
+
+
+def best_threshold(probability: np.ndarray, positive: np.ndarray) -> float:
+    """Find the threshold of a probability, in the middle between two of its values, that gives the highest MCC.
+
+    Parameters
+    ----------
+    probability : np.ndarray, float, shape (rows,)
+    positive : np.ndarray, 0 or 1, shape (rows,)
+
+    Returns
+    -------
+    float
+        0.5 where none is better than another.
+    """
+    order = np.argsort(-probability, kind="stable")
+    values = probability[order].astype(np.float64)
+    true = np.cumsum(positive[order])[:-1].astype(np.float64)  # with the first 1, 2, ... rows called positive
+    called = np.arange(1, len(order))
+    positives, rows = float(positive.sum()), len(order)
+    above = true * rows - called * positives
+    below = np.sqrt(called * (rows - called) * positives * (rows - positives))
+    scores = np.divide(above, below, out=np.zeros(len(called)), where=below > 0)
+    scores[values[:-1] == values[1:]] = -np.inf  # equal values cannot be parted
+    if not len(scores) or scores.max() <= 0:
+        return 0.5
+    at = int(scores.argmax())
+    return float((values[at] + values[at + 1]) / 2)
+
+
+def moved(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """Move probabilities of two classes, in the same order, so that 0.5 stands where the threshold was."""
+    with np.errstate(divide="ignore"):
+        odds = special.logit(probabilities[:, 1].astype(np.float64)) - special.logit(threshold)
+    second = special.expit(odds)
+    return np.stack([1 - second, second], axis=1)
 
 
 def _labelled(

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,16 +12,17 @@ import torch
 
 from dnabert import processes
 from dnabert.errors import InputError
-from dnabert.files import claim_folder, replacing_files
+from dnabert.files import claim_folder, replacing, replacing_files
+from dnabert.inference import engine
 from dnabert.inference.engine import Engine
 from dnabert.inference.predict import OUTPUTS, STRANDS, as_read, predict
-from dnabert.model import checkpoint, presets
+from dnabert.model import adapters, checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import choose_precision, describe, within_memory
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
 from dnabert.sequence.tables import Table
-from dnabert.training import leakage, metrics, splits, targets
+from dnabert.training import frozen, leakage, metrics, splits, targets
 from dnabert.training.items import Packer, Rows, Scale
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
@@ -44,6 +45,10 @@ WARMUP = 0.1
 FEWEST_STEPS = 1500
 """Epochs are added to small sets up to this many steps: a few hundred steps leave a new head near its start, which is
 how the original collapses to one class."""
+METHODS = ("full", "lora", "frozen")
+"""What is learned: all weights, adapters and the head, or the head alone."""
+RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
+"""Peak learning rates at a hidden size of 768."""
 POOLINGS = ("mean", "attention", "lstm", "concat")
 """How the windows of a long sequence become one vector."""
 SPLITS_BY = ("rows", "contig", "similarity")
@@ -90,6 +95,8 @@ def finetune(
     strand: str | None = None,
     long: str | None = None,
     window: int | None = None,
+    method: str = "full",
+    rank: int = adapters.RANK,
     from_scratch: bool = False,
     class_weights: bool = False,
     layer_decay: float = 1.0,
@@ -138,6 +145,12 @@ def finetune(
         their overlaps, whatever is named here.
     window : int, optional
         Bases of a window; the longest the model takes by default.
+    method : str
+        `full`: all weights are learned. `lora`: small matrices beside them, and the head; the model is written whole,
+        and the matrices alone in `adapter`. `frozen`: logistic regression (or ridge) on the mean of the last layer, the
+        cheapest.
+    rank : int
+        Rows of the small matrices of `lora`.
     from_scratch : bool
         Take the shape of `model`, but none of its weights: what pre-training is worth is the difference.
     class_weights : bool
@@ -150,7 +163,7 @@ def finetune(
         Sequences a step and process.
     learning_rate : float, optional
         Peak rate; by default 3e-5 for a hidden size of 768, larger for smaller models in inverse proportion to the
-        square of the size.
+        square of the size; ten times that for `lora`.
     dropout : float
         On hidden states.
     seed : int
@@ -171,8 +184,12 @@ def finetune(
     """
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
-    _check_choice("--strand", strand, STRANDS)
-    _check_choice("--long", long, POOLINGS)
+    for option, value, choices in (
+        ("--strand", strand, STRANDS),
+        ("--long", long, POOLINGS),
+        ("--method", method, METHODS),
+    ):
+        _check_choice(option, value, choices)
     parts, found = read_splits(
         data,
         genome=genome,
@@ -188,24 +205,7 @@ def finetune(
     if warning:
         say(warning)
     truths = [None if part is None else targets.truth(part, found) for part in parts]
-    assert truths[0] is not None
-    assert truths[1] is not None
-    loaded = checkpoint.load(
-        model,
-        found.kind,
-        found.names,
-        seed=seed,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=0.0,
-        strand=strand or "given",
-        label_columns=list(found.columns),
-        **_long_entries(long, window, parts, model),
-    )
-    if from_scratch:
-        loaded = loaded._replace(model=presets.new_model(loaded.model.config, found.kind, loaded.k, seed))
-    for part in parts:
-        if part is not None:
-            windows.check_lengths(as_read(loaded, part), loaded.k, loaded.stride, loaded.longest)
+    loaded = _load(model, found, parts, seed, dropout, strand, long, window, method, from_scratch)
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
     settings: dict[str, Any] = {
         "data": [str(Path(path).resolve()) for path in as_paths(data)],
@@ -216,6 +216,8 @@ def finetune(
         "long": long,
         "window": window,
         "from_scratch": from_scratch,
+        "method": method,
+        "rank": rank,
         "class_weights": class_weights,
         "layer_decay": layer_decay,
         "split": None if split is None else list(split),
@@ -223,77 +225,174 @@ def finetune(
         "length": length,
         "epochs": epochs or min(30, max(3, math.ceil(FEWEST_STEPS / steps_an_epoch))),
         "batch_size": batch_size,
-        "learning_rate": learning_rate or 3e-5 * (768 / loaded.model.config.hidden_size) ** 2,
+        "learning_rate": learning_rate or RATES[method] * (768 / loaded.model.config.hidden_size) ** 2,
         "dropout": dropout,
         "seed": seed,
         "processes": processes.count(),
     }
     where = training_device(device)
     if class_weights:
-        loaded.model.class_weights = torch.from_numpy(weights_of(truths[0])).to(where)
-    engine = Engine(loaded, where, choose_precision(precision, where))
-    folder = start_run(out, settings, resume, overwrite)
-    scale = _standardise(truths[0]) if found.kind == "regression" else None
-    packer = Packer(parts.train, truths[0], loaded, strand == "both", scale)
+        loaded.model.class_weights = torch.from_numpy(weights_of(_known(truths[0]))).to(where)
+    dtype = choose_precision(precision, where)
+    # layers laid out for inference would not see the weights change
+    started = engine.start(loaded, device, precision) if method == "frozen" else Engine(loaded, where, dtype)
+    job = _Job(started, parts, truths, settings, start_run(out, settings, resume, overwrite))
+    say(
+        f"Fine-tuning {'from scratch' if from_scratch else model} ({method}) on {parts.train.rows:,} rows, "
+        f"{_words(found)}, strand {settings['strand']}; {describe(where, job.engine.precision)}"
+    )
+    log = _fit_frozen(job) if method == "frozen" else _train(job, resume, log_every)
+    if log is None or not processes.is_first():
+        return Finetuned(job.folder, found, None, None, finished=log is not None)
+    evaluations = _finish(job, log)
+    return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
+
+
+class _Job(NamedTuple):
+    """What a run works on: the model on its device, the rows and what they are to be predicted as, where it goes."""
+
+    engine: Engine
+    parts: Splits
+    truths: list[Truth | None]
+    settings: dict[str, Any]
+    folder: Path
+
+
+def _load(
+    model: str | os.PathLike[str],
+    task: Task,
+    parts: Splits,
+    seed: int,
+    dropout: float,
+    strand: str | None,
+    long: str | None,
+    window: int | None,
+    method: str,
+    from_scratch: bool,
+) -> Checkpoint:
+    """Load the model with a new head, and check that all rows fit it."""
+    if method == "frozen" and long not in (None, "mean"):
+        raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
+    loaded = checkpoint.load(
+        model,
+        task.kind,
+        task.names,
+        seed=seed,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=0.0,
+        features="mean" if method == "frozen" else "cls",
+        strand=strand or "given",
+        label_columns=list(task.columns),
+        bases=int((parts.train.ends - parts.train.starts).max()),
+        **_long_entries(long, window, parts, model),
+    )
+    if from_scratch:
+        loaded = loaded._replace(model=presets.new_model(loaded.model.config, task.kind, loaded.k, seed))
+    for part in parts:
+        if part is not None:
+            windows.check_lengths(as_read(loaded, part), loaded.k, loaded.stride, loaded.longest)
+    return loaded
+
+
+def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
+    """Train to the end and return the log; None if the user interrupted it."""
+    settings, loaded, where = job.settings, job.engine.checkpoint, job.engine.device
+    truth = _known(job.truths[0])
+    scale = _standardise(truth) if truth.task == "regression" else None
+    packer = Packer(job.parts.train, truth, loaded, settings["strand"] == "both", scale)
+    rows = job.parts.train.rows
     at_once = max(1, TOKENS_AT_ONCE.get(where.type, TOKENS_AT_ONCE["cpu"]) // packer.longest)
-    accumulate = math.ceil(batch_size / min(batch_size, at_once))
+    accumulate = math.ceil(settings["batch_size"] / at_once)
+    steps = math.ceil(rows / (settings["batch_size"] * processes.count())) * settings["epochs"]
     arguments = training_arguments(
-        folder,
+        job.folder,
         where,
-        engine.precision,
+        job.engine.precision,
         num_train_epochs=settings["epochs"],
-        per_device_train_batch_size=math.ceil(batch_size / accumulate),
+        per_device_train_batch_size=math.ceil(settings["batch_size"] / accumulate),
         gradient_accumulation_steps=accumulate,
         learning_rate=settings["learning_rate"],
-        warmup_steps=math.ceil(WARMUP * steps_an_epoch * settings["epochs"]),
-        seed=seed,
+        warmup_steps=math.ceil(WARMUP * steps),
+        seed=settings["seed"],
         logging_steps=log_every,
         save_strategy="epoch",
         eval_strategy="epoch",
         load_best_model_at_end=True,
-        metric_for_best_model=MAIN[found.kind],
+        metric_for_best_model=MAIN[truth.task],
         greater_is_better=True,
     )
+    adapted = None
+    if settings["method"] == "lora":
+        adapted = adapters.add(loaded.model, settings["model"], settings["rank"])
+    decay = settings["layer_decay"]
     stop = StopOnInterrupt()
     trainer = PackedTrainer(
-        model=loaded.model,
+        model=adapted or loaded.model,
         args=arguments,
-        train_dataset=Rows(parts.train.rows),
-        eval_dataset=Rows(parts.dev.rows),  # only named: the evaluation function holds it
+        train_dataset=Rows(rows),
+        eval_dataset=Rows(job.parts.dev.rows),  # only named: the evaluation function holds it
         data_collator=packer,
-        evaluation=lambda _: _on_dev(engine, parts.dev, truths[1], scale),
+        evaluation=lambda _: _on_dev(job.engine, job.parts.dev, _known(job.truths[1]), scale),
         in_order=False,
-        rate_of=_layer_rates(loaded, layer_decay) if layer_decay != 1 else None,
+        rate_of=None if decay == 1 else _layer_rates(loaded.model.config.num_hidden_layers, decay),
         callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
     )
-    say(
-        f"Fine-tuning {'from scratch' if from_scratch else model} on {parts.train.rows:,} rows, {_words(found)}, "
-        f"strand {settings['strand']}, {settings['epochs']} epochs, peak rate {settings['learning_rate']:.2g}; "
-        f"{describe(where, engine.precision)}"
-    )
-    with within_memory(
-        f"{where} has no memory for --batch-size {batch_size}; give {max(batch_size // 2, 1)} and a new --out"
-    ):
-        completed = train_to_end(trainer, folder, stop, resume)
-    if not completed:
-        return Finetuned(folder, found, None, None, finished=False)
-    if not processes.is_first():
-        return Finetuned(folder, found, None, None, finished=True)
+    say(f"{settings['epochs']} epochs, batches of {settings['batch_size']}, peak rate {settings['learning_rate']:.2g}")
+    size = settings["batch_size"]
+    with within_memory(f"{where} has no memory for --batch-size {size}; give {max(size // 2, 1)} and a new --out"):
+        if not train_to_end(trainer, job.folder, stop, resume):
+            return None
     if scale is not None:
         _into_units(loaded, scale)
+    if adapted is not None and processes.is_first():
+        _write_adapters(job, adapted)
+    if adapted is not None:
+        adapters.merge(adapted)
+    return list(trainer.state.log_history)
+
+
+def _fit_frozen(job: _Job) -> list[Metrics]:
+    truths = (_known(job.truths[0]), _known(job.truths[1]))
+    return frozen.fit(job.engine, job.parts.train, job.parts.dev, truths, job.settings["strand"] == "both")
+
+
+def _finish(job: _Job, log: list[Metrics]) -> dict[str, Evaluation | None]:
+    """Evaluate the model, write it and what is known of it, delete the checkpoints."""
+    pairs = zip(splits.NAMES[1:], job.parts[1:], job.truths[1:], strict=True)
     evaluations = {
-        name: None if part is None or truth is None else metrics.evaluate(predict(engine, part).outputs, truth)
-        for name, part, truth in zip(splits.NAMES[1:], parts[1:], truths[1:], strict=True)
+        name: None if part is None or truth is None else metrics.evaluate(predict(job.engine, part).outputs, truth)
+        for name, part, truth in pairs
     }
     record = {
-        "data": [_fingerprint(Path(path)) for path in settings["data"]],
-        "settings": settings,
-        "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, parts, strict=True)},
+        "data": [_fingerprint(Path(path)) for path in job.settings["data"]],
+        "settings": job.settings,
+        "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, job.parts, strict=True)},
     }
-    checkpoint.save(loaded, folder, record)
-    write_evaluations(folder, evaluations)
-    finish_run(trainer, folder)
-    return Finetuned(folder, found, evaluations["dev"], evaluations["test"], finished=True)
+    checkpoint.save(job.engine.checkpoint, job.folder, record)
+    write_evaluations(job.folder, evaluations)
+    finish_run(log, job.folder)
+    return evaluations
+
+
+def _write_adapters(job: _Job, adapted: Any) -> None:
+    """Write the adapters alone beside the merged model: a hundredth of its size."""
+    loaded, config = job.engine.checkpoint, job.engine.checkpoint.model.config
+    base = Path(job.settings["model"])
+    kept = ("strand", "label_columns", "bases", "long", "window", "window_step", "long_windows")
+    record = {
+        "base": str(base.resolve()) if base.exists() else job.settings["model"],
+        "task": loaded.task,
+        "labels": list(loaded.labels),
+        "config": {name: getattr(config, name) for name in kept if hasattr(config, name)},
+    }
+    with replacing(job.folder / "adapter") as temporary:
+        temporary.mkdir()
+        adapters.write(adapted, temporary, record)
+
+
+def _known(truth: Truth | None) -> Truth:
+    assert truth is not None  # train and dev are always there
+    return truth
 
 
 def read_splits(
@@ -374,13 +473,14 @@ def _standardise(truth: Truth) -> Scale:
 def _into_units(loaded: Checkpoint, scale: Scale) -> None:
     """Let the last layer give numbers in the user's units, so that the directory needs no word about the scale."""
     mean, deviation = (torch.from_numpy(part).float().to(loaded.model.device) for part in scale)
+    layer = loaded.model.classifier
+    layer = layer.modules_to_save["default"] if hasattr(layer, "modules_to_save") else layer  # within adapters
     with torch.no_grad():
-        loaded.model.classifier.weight.mul_(deviation[:, None])
-        loaded.model.classifier.bias.mul_(deviation).add_(mean)
+        layer.weight.mul_(deviation[:, None])
+        layer.bias.mul_(deviation).add_(mean)
 
 
-def _on_dev(engine: Engine, dev: Table, truth: Truth | None, scale: Scale | None) -> Metrics:
-    assert truth is not None
+def _on_dev(engine: Engine, dev: Table, truth: Truth, scale: Scale | None) -> Metrics:
     outputs = OUTPUTS[truth.task](predict(engine, dev).logits)
     if scale is not None:
         outputs = outputs * scale.deviation + scale.mean
@@ -410,8 +510,7 @@ def _long_entries(long: str | None, window: int | None, parts: Splits, model: st
     return {"long": long, "window": bases, "window_step": step, "long_windows": most}
 
 
-def _layer_rates(loaded: Checkpoint, decay: float) -> Any:
-    layers = loaded.model.config.num_hidden_layers
+def _layer_rates(layers: int, decay: float) -> Callable[[str], float]:
 
     def rate_of(name: str) -> float:
         if ".encoder.layer." in name:

@@ -301,7 +301,7 @@ def _train(
     metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
     record = {"data": [_fingerprint(source) for source in ground.sources], "settings": settings, "metrics": metrics}
     checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
-    finish_run(trainer, folder)
+    finish_run(trainer.state.log_history, folder)
     return Pretrained(folder, steps, metrics, finished=True)
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -321,10 +321,10 @@ def train_to_end(trainer: PackedTrainer, folder: Path, stop: StopOnInterrupt, re
     return not stop.asked
 
 
-def finish_run(trainer: PackedTrainer, folder: Path) -> None:
+def finish_run(log: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write the log of a finished run and delete its checkpoints."""
     with replacing_files(folder) as temporary:
-        lines = (json.dumps(entry) for entry in trainer.state.log_history)
+        lines = (json.dumps(entry) for entry in log)
         (temporary / "log.jsonl").write_text("\n".join(lines) + "\n")
     for leftover in folder.glob("checkpoint-*"):
         shutil.rmtree(leftover)
