@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from dnabert.training.finetune import finetune
     from dnabert.training.leakage import check_leakage
     from dnabert.training.pretrain import pretrain
+    from dnabert.training.suite import benchmark
 
 _HOMES = {
     "Genome": "dnabert.sequence.genome",
     "KmerTokenizer": "dnabert.sequence.tokenizer",
     "LoadedModel": "dnabert.inference.loaded",
     "Predictions": "dnabert.inference.predict",
+    "benchmark": "dnabert.training.suite",
     "check_leakage": "dnabert.training.leakage",
     "evaluate": "dnabert.training.evaluate",
     "finetune": "dnabert.training.finetune",
@@ -41,6 +43,7 @@ __all__ = [
     "KmerTokenizer",
     "LoadedModel",
     "Predictions",
+    "benchmark",
     "check_leakage",
     "evaluate",
     "finetune",

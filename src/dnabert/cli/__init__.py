@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from dnabert.cli import check_leakage, evaluate, finetune, negatives, predict, pretrain, simulate
+from dnabert.cli import benchmark, check_leakage, evaluate, finetune, negatives, predict, pretrain, simulate
 from dnabert.errors import InputError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ for command in (
     predict.predict,
     negatives.negatives,
     check_leakage.check_leakage,
+    benchmark.benchmark,
     simulate.simulate,
 ):
     app.command(no_args_is_help=True)(command)

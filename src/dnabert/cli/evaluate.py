@@ -36,9 +36,7 @@ def evaluate(
     step: Step = None,
     dev: Annotated[
         Path | None,
-        typer.Option(
-            "--dev", help="Labelled file that sets the threshold of two classes.", show_default=False
-        ),
+        typer.Option("--dev", help="Labelled file that sets the threshold of two classes.", show_default=False),
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",

@@ -51,6 +51,7 @@ def finetune(
             show_default=False,
         ),
     ] = None,
+    rows: Annotated[int | None, typer.Option("--rows", help="Train on this many rows alone.", min=1)] = None,
     strand: Strand = None,
     long: Annotated[
         str | None,
@@ -99,6 +100,7 @@ def finetune(
         labels=labels,
         label=label or (),
         task=task,
+        rows=rows,
         strand=strand,
         long=long,
         window=window,

@@ -92,6 +92,8 @@ def finetune(
     split: Sequence[float] | None = None,
     split_by: str = "rows",
     length: int | None = None,
+    rows: int | None = None,
+    share: float = 1.0,
     strand: str | None = None,
     long: str | None = None,
     window: int | None = None,
@@ -135,6 +137,8 @@ def finetune(
         that are nearly the same, on either strand).
     length : int, optional
         Bases that intervals are widened to, around their midpoints.
+    rows, share : optional
+        Train on this many rows alone, or this share of them, drawn with the same proportions of classes.
     strand : str, optional
         `given`: sequences are read as they stand. `both`: each is trained on from either strand at random, and
         predictions are the mean over both, for what does not depend on the strand. `given` by default: nothing in a
@@ -201,6 +205,9 @@ def finetune(
         length=length,
         seed=seed,
     )
+    if rows is not None or share != 1:
+        few = min(rows or parts.train.rows, round(share * parts.train.rows))
+        parts = parts._replace(train=splits.draw_rows(parts.train, few, seed, *targets.strata(parts.train, found)))
     warning = leakage.warning(leakage.check(parts))
     if warning:
         say(warning)
@@ -223,6 +230,8 @@ def finetune(
         "split": None if split is None else list(split),
         "split_by": split_by,
         "length": length,
+        "rows": rows,
+        "share": share,
         "epochs": epochs or min(30, max(3, math.ceil(FEWEST_STEPS / steps_an_epoch))),
         "batch_size": batch_size,
         "learning_rate": learning_rate or RATES[method] * (768 / loaded.model.config.hidden_size) ** 2,

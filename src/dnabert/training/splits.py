@@ -107,6 +107,25 @@ def split_rows(table: Table, shares: Sequence[float], seed: int, strata: np.ndar
     )
 
 
+def draw_rows(table: Table, rows: int, seed: int, strata: np.ndarray, names: Sequence[str]) -> Table:
+    """Draw some rows at random, each stratum in its proportion and with one row at least.
+
+    Raises
+    ------
+    InputError
+        If there are fewer rows than strata asked for, or than the table has.
+    """
+    if not len(names) <= rows <= table.rows:
+        raise InputError(f"{table.path}: --rows {rows}: {len(names)} to {table.rows} rows can be drawn from this table")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(table.rows)
+    place = np.empty(table.rows)  # of each row in its stratum, 0 to 1, the first of each before all others
+    for stratum in range(len(names)):
+        members = order[strata[order] == stratum]
+        place[members] = np.arange(len(members)) / max(len(members), 1)
+    return tables.select(table, np.sort(np.argsort(place, kind="stable")[:rows]))
+
+
 # --- splits that keep together what belongs together ------------------------------------------------------------------
 
 TOLERANCE = 0.05

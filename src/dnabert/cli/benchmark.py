@@ -1,0 +1,92 @@
+"""`dnabert benchmark`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dnabert.cli.options import Device, LabelColumns, Out, Overwrite, Precision
+
+if TYPE_CHECKING:
+    from dnabert.training.suite import Summary
+
+
+def benchmark(
+    suite: Annotated[
+        Path, typer.Argument(metavar="SUITE", help="Folder with data sets in folders of train, dev and test files.")
+    ],
+    model: Annotated[Path, typer.Option("--model", help="Pre-trained model directory.", show_default=False)],
+    out: Out,
+    protocol: Annotated[str, typer.Option("--protocol", help="gue, or dream: tables of numbers.")] = "gue",
+    seeds: Annotated[int, typer.Option("--seeds", help="Fits of each data set.", min=1)] = 3,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Part of a data set's name; repeat for more.", show_default=False)
+    ] = None,
+    rows: Annotated[int | None, typer.Option("--rows", help="Train on this many rows alone.", min=1)] = None,
+    label: LabelColumns = None,
+    method: Annotated[str, typer.Option("--method", help="full, lora or frozen, as in finetune.")] = "full",
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="As in finetune.", min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="As in finetune.", min=0.0)] = None,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Fine-tune on every data set of a folder and print one table; run it again to go on where it stopped."""
+    from dnabert.training import suite as training
+
+    chosen = {"epochs": epochs, "learning_rate": learning_rate}
+    try:
+        lines = training.benchmark(
+            suite,
+            model,
+            out,
+            protocol=protocol,
+            seeds=seeds,
+            only=only or (),
+            rows=rows,
+            label=label or (),
+            overwrite=overwrite,
+            method=method,
+            from_scratch=from_scratch,
+            device=device,
+            precision=precision,
+            **{name: value for name, value in chosen.items() if value is not None},
+        )
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _print(lines)
+    print(f"Results: {out / training.RESULTS}")
+
+
+def _print(lines: "list[Summary]") -> None:
+    import rich.box
+    import rich.console
+    import rich.table
+
+    from dnabert.training import published
+
+    table = rich.table.Table(
+        "data set", "model", "metric", "mean", "sd", "95 % interval", "seeds", "best published", box=rich.box.SIMPLE
+    )
+    for line in lines:
+        known = published.gue(line.name) if line.metric == "mcc" else {}
+        best = max(known, key=lambda name: known[name], default=None)
+        table.add_row(
+            line.name if line.share == 1 else f"{line.name}, {line.share:.1%} of the rows",
+            line.model,
+            line.metric,
+            f"{line.mean:.3f}",
+            f"{line.deviation:.3f}",
+            f"{line.low:.3f} to {line.high:.3f}",
+            str(line.seeds),
+            f"{known[best]:.3f} ({best})" if best else "",
+        )
+    console = rich.console.Console()
+    console.print(table)
+    if any(published.gue(line.name) for line in lines):
+        console.print(f"Published: {published.SOURCE}", highlight=False)

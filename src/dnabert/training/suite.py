@@ -1,0 +1,257 @@
+"""Many data sets with one command: fine-tune on each with several seeds, go on where it stopped, one table."""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from dnabert.errors import InputError
+from dnabert.files import claim_folder, replacing
+from dnabert.model.checkpoint import RECORD
+from dnabert.progress import say
+from dnabert.sequence import tables
+from dnabert.training import published, splits
+from dnabert.training.finetune import finetune
+from dnabert.training.metrics import MAIN
+from dnabert.training.trainer import RUN, last_checkpoint
+
+PROTOCOLS = ("gue", "dream")
+DREAM = {"split": (0.81, 0.09, 0.10), "learning_rate": 1e-4, "batch_size": 128, "epochs": 10}
+"""DREAM 2022 as DNABERT was run on it: 90:10, rate 1e-4, batches of 128, 10 epochs. A tenth of the 90 chooses the
+epoch, so that the 10 are looked at once."""
+CURVE = (0.125, 0.25, 0.5, 1.0)
+"""Shares of the training rows at which DREAM's learning curve is taken."""
+RESULTS = "results.parquet"
+
+
+class Fit(NamedTuple):
+    """One fine-tuning of a suite.
+
+    Attributes
+    ----------
+    name : str
+        The data set: its folder or file, relative to the suite.
+    data : pathlib.Path
+    seed : int
+    share : float
+        Of the training rows.
+    """
+
+    name: str
+    data: Path
+    seed: int
+    share: float
+
+
+class Summary(NamedTuple):
+    """A data set's line in the table: mean and standard deviation of the main metric over seeds, mean interval."""
+
+    name: str
+    model: str
+    share: float
+    metric: str
+    seeds: int
+    mean: float
+    deviation: float
+    low: float
+    high: float
+
+
+def benchmark(
+    suite: str | os.PathLike[str],
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    protocol: str = "gue",
+    seeds: int = 3,
+    only: Sequence[str] = (),
+    rows: int | None = None,
+    label: Sequence[str] = (),
+    overwrite: bool = False,
+    **options: Any,
+) -> list[Summary]:
+    """Fine-tune a model on each data set of a folder. A run that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    suite : path
+        `gue`: a folder with, at any depth, folders of `train`, `dev` and `test` files; those without are skipped and
+        named. `dream`: a folder of tables with sequences and numbers.
+    model : path
+        A pre-trained model directory.
+    out : path
+        Folder of the runs and of `results.parquet`, one row a data set, seed and model.
+    protocol : str
+        `gue` or `dream`.
+    seeds : int
+        Fits of each data set.
+    only : sequence of str
+        Names of data sets, or parts of names.
+    rows : int, optional
+        Train on this many rows alone, with the same proportions of classes.
+    label : sequence of str
+        Columns of labels, `label` by default.
+    overwrite : bool
+        Start anew.
+    **options
+        For `finetune`.
+
+    Returns
+    -------
+    list of Summary
+
+    Raises
+    ------
+    InputError
+        If there is no data set that can be used, the output folder is another run's, or a fit is refused.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"--protocol {protocol}: give one of {', '.join(PROTOCOLS)}")
+    found = _gue_sets(Path(suite)) if protocol == "gue" else _dream_sets(Path(suite))
+    wanted = [(name, data) for name, data in found if not only or any(part in name for part in only)]
+    if not wanted:
+        raise InputError(
+            f"{suite}: no data set is left ({', '.join(name for name, _ in found) or 'none has train and dev files'}); "
+            "name another folder, or another --only"
+        )
+    shares = CURVE if protocol == "dream" else (1.0,)
+    fits = [Fit(name, data, seed, share) for name, data in wanted for share in shares for seed in range(seeds)]
+    settings = {"suite": str(Path(suite).resolve()), "model": str(model), "protocol": protocol, "rows": rows} | options
+    folder = _claim(out, settings, overwrite)
+    for number, fit in enumerate(fits):
+        place = folder / "runs" / fit.name / (f"share{fit.share:g}" if len(shares) > 1 else "") / f"seed{fit.seed}"
+        if not (place / RECORD).is_file():
+            say(f"--- {fit.name}, seed {fit.seed} ({number + 1} of {len(fits)})")
+            _fit(fit, model, place, protocol, rows, label, options)
+        _write(folder, [row for done in fits[: number + 1] for row in _rows(folder, done, len(shares) > 1)])
+    return summarise(folder)
+
+
+def summarise(folder: str | os.PathLike[str]) -> list[Summary]:
+    """Read the results of a suite as one line a data set and model."""
+    path = Path(folder) / RESULTS
+    lines: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
+    for row in pyarrow.parquet.read_table(path).to_pylist():
+        lines.setdefault((row["name"], row["model"], row["share"]), []).append(row)
+    return [
+        Summary(
+            name,
+            model,
+            share,
+            rows[0]["metric"],
+            len(rows),
+            statistics.fmean(row["value"] for row in rows),
+            statistics.stdev(row["value"] for row in rows) if len(rows) > 1 else float("nan"),
+            statistics.fmean(row["low"] for row in rows),
+            statistics.fmean(row["high"] for row in rows),
+        )
+        for (name, model, share), rows in lines.items()
+    ]
+
+
+def _gue_sets(suite: Path) -> list[tuple[str, Path]]:
+    if not suite.is_dir():
+        raise InputError(f"{suite}: a folder of data sets is required; check the path")
+    usable, skipped = [], []
+    for folder in (suite, *sorted(path for path in suite.rglob("*") if path.is_dir())):
+        there = {name for name in splits.NAMES if splits.find_file(folder, name)}
+        name = str(folder.relative_to(suite)) if folder != suite else suite.resolve().name
+        if {"train", "dev"} <= there:
+            usable.append((name, folder))
+        elif there:
+            skipped.append(name)
+    if skipped:
+        say(f"Skipped, no train or dev file: {', '.join(skipped)}")
+    return usable
+
+
+def _dream_sets(suite: Path) -> list[tuple[str, Path]]:
+    if suite.is_file():
+        return [(suite.name.split(".")[0], suite)]
+    if not suite.is_dir():
+        raise InputError(f"{suite}: a table or a folder of tables is required; check the path")
+    files = sorted(path for path in suite.iterdir() if path.is_file() and tables.is_table(path))
+    return [(path.name.split(".")[0], path) for path in files]
+
+
+def _claim(out: str | os.PathLike[str], settings: dict[str, Any], overwrite: bool) -> Path:
+    """Take the output folder, or go on in that of the same suite, model and settings."""
+    path = Path(out) / RUN
+    if path.is_file() and not overwrite:
+        before = json.loads(path.read_text())
+        changed = [name for name in settings if before.get(name) != settings[name]]
+        if changed:
+            shown = ", ".join(f"{name} was {before.get(name)}, is {settings[name]}" for name in changed)
+            raise InputError(f"{out}: this folder holds another run, its {shown}; name another --out, or --overwrite")
+        return Path(out)
+    folder = claim_folder(out, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n")
+    return folder
+
+
+def _fit(
+    fit: Fit,
+    model: str | os.PathLike[str],
+    place: Path,
+    protocol: str,
+    rows: int | None,
+    label: Sequence[str],
+    options: dict[str, Any],
+) -> None:
+    start = time.monotonic()
+    settings: dict[str, Any] = dict(DREAM) | {"task": "regression"} if protocol == "dream" else {}
+    if protocol == "gue":
+        settings["strand"] = published.strand_of(fit.name)
+    settings |= {"label": label, "rows": rows, "share": fit.share, "seed": fit.seed} | options
+    begun = last_checkpoint(place) is not None
+    result = finetune(fit.data, model, place, resume=begun, overwrite=not begun, **settings)
+    if not result.finished:
+        raise KeyboardInterrupt
+    with replacing(place / "seconds.json") as temporary:
+        temporary.write_text(json.dumps(time.monotonic() - start))
+
+
+def _rows(folder: Path, fit: Fit, curve: bool) -> Iterator[dict[str, Any]]:
+    """Read what a finished fit left, one row a model."""
+    place = folder / "runs" / fit.name / (f"share{fit.share:g}" if curve else "") / f"seed{fit.seed}"
+    record = json.loads((place / RECORD).read_text())
+    evaluations = json.loads((place / "metrics.json").read_text())
+    split = "test" if "test" in evaluations else "dev"
+    metric = MAIN[record["task"]]
+    seconds = place / "seconds.json"
+    yield {
+        "name": fit.name,
+        "model": "fine-tuned",
+        "seed": fit.seed,
+        "share": fit.share,
+        "task": record["task"],
+        "split": split,
+        "metric": metric,
+        **evaluations[split]["metrics"][metric],
+        "spearman": evaluations[split]["metrics"].get("spearman", {}).get("value"),
+        "rows_train": record["rows"]["train"],
+        "rows_evaluated": evaluations[split]["rows"],
+        "seconds": json.loads(seconds.read_text()) if seconds.is_file() else None,
+    }
+
+
+_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("name", "model")]
+    + [("seed", pa.int64()), ("share", pa.float64())]
+    + [(name, pa.string()) for name in ("task", "split", "metric")]
+    + [(name, pa.float64()) for name in ("value", "low", "high", "spearman")]
+    + [(name, pa.int64()) for name in ("rows_train", "rows_evaluated")]
+    + [("seconds", pa.float64())]
+)
+
+
+def _write(folder: Path, rows: list[dict[str, Any]]) -> None:
+    tables.write(pa.Table.from_pylist(rows, _SCHEMA), folder / RESULTS)

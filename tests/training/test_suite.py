@@ -1,0 +1,121 @@
+"""Many data sets with one command."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from dnabert.errors import InputError
+from dnabert.model import checkpoint
+from dnabert.training import published, suite
+from tests.conftest import random_dna, run_command, tiny_model
+
+TUNE: dict[str, Any] = {"epochs": 1, "batch_size": 16, "device": "cpu", "precision": "float32"}
+
+
+@pytest.fixture
+def sets(tmp_path: Path, rng: np.random.Generator) -> Path:
+    for name in ("tf/0", "prom/prom_core_tata", "EMP/H3"):
+        folder = tmp_path / "gue" / name
+        folder.mkdir(parents=True)
+        for part in ("train", "dev", "test")[name == "EMP/H3" :]:
+            rows = (f"{random_dna(30, rng)},{i % 2}" for i in range(40))
+            (folder / f"{part}.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
+    return tmp_path / "gue"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return tiny_model(tmp_path / "model", k=3)
+
+
+def test_every_set_that_can_be_trained_is(
+    sets: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = suite.benchmark(sets, model, tmp_path / "out", seeds=2, **TUNE)
+    assert "Skipped, no train or dev file: EMP/H3" in capsys.readouterr().err
+    assert [(line.name, line.seeds, line.metric) for line in lines] == [
+        ("prom/prom_core_tata", 2, "mcc"),
+        ("tf/0", 2, "mcc"),
+    ]
+    rows = pyarrow.parquet.read_table(tmp_path / "out/results.parquet").to_pylist()
+    assert len(rows) == 4
+    values = [row["value"] for row in rows if row["name"] == "tf/0"]
+    assert lines[1].mean == pytest.approx(np.mean(values))
+    assert lines[1].deviation == pytest.approx(np.std(values, ddof=1))
+    assert all(row["split"] == "test" and row["rows_train"] == 40 and row["seconds"] > 0 for row in rows)
+    # binding sites are found on either strand, promoters are not
+    for name, strand in (("tf/0", "both"), ("prom/prom_core_tata", "given")):
+        assert checkpoint.load(tmp_path / "out/runs" / name / "seed1").model.config.strand == strand
+    # what is there is not trained again; what is missing is
+    shutil.rmtree(tmp_path / "out/runs/tf/0/seed1")
+    trained = []
+    fit = suite._fit
+
+    def remembered(one: suite.Fit, *others: Any) -> None:
+        trained.append(one)
+        fit(one, *others)
+
+    monkeypatch.setattr(suite, "_fit", remembered)
+    again = suite.benchmark(sets, model, tmp_path / "out", seeds=2, **TUNE)
+    assert [(one.name, one.seed) for one in trained] == [("tf/0", 1)]
+    assert again == lines
+
+
+def test_a_learning_curve_of_numbers(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    (tmp_path / "dream").mkdir()
+    rows = (f"{random_dna(30, rng)}\t{rng.normal(11, 2)}" for _ in range(200))
+    (tmp_path / "dream/yeast.tsv").write_text("\n".join(["sequence\texpression", *rows]) + "\n")
+    lines = suite.benchmark(
+        tmp_path / "dream", model, tmp_path / "out", protocol="dream", seeds=1, label=["expression"], **TUNE
+    )
+    assert [line.share for line in lines] == [0.125, 0.25, 0.5, 1.0]
+    assert {line.metric for line in lines} == {"pearson"}
+    rows_train = pyarrow.parquet.read_table(tmp_path / "out/results.parquet")["rows_train"].to_pylist()
+    assert rows_train == [20, 40, 80, 160]
+
+
+def test_the_command_prints_published_figures(sets: Path, model: Path, tmp_path: Path) -> None:
+    options = ("--seeds", 1, "--only", "tata", "--rows", 20, "--epochs", 1, "--device", "cpu")
+    wide = {**os.environ, "COLUMNS": "200"}
+    done = run_command("benchmark", sets, "--model", model, "--out", tmp_path / "out", *options, env=wide)
+    assert "prom/prom_core_tata" in done.stdout
+    assert "0.781 (DNABERT-3)" in done.stdout
+    assert "arXiv 2306.15006v2" in done.stdout
+    assert pyarrow.parquet.read_table(tmp_path / "out/results.parquet")["rows_train"].to_pylist() == [20]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"only": ["splice"]}, r"no data set is left \(prom/prom_core_tata, tf/0\)"),
+        ({"protocol": "best"}, "--protocol best: give one of gue, dream"),
+        ({"rows": 1}, "--rows 1: 2 to 40 rows can be drawn"),
+    ],
+)
+def test_suites_that_cannot_run_are_refused(
+    change: dict[str, Any], message: str, sets: Path, model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        suite.benchmark(sets, model, tmp_path / "out", **TUNE | change)
+    with pytest.raises(InputError, match="a folder of data sets is required"):
+        suite.benchmark(tmp_path / "nowhere", model, tmp_path / "out2")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="none has train and dev files"):
+        suite.benchmark(tmp_path / "empty", model, tmp_path / "out3")
+
+
+def test_another_suite_does_not_write_into_a_folder(sets: Path, model: Path, tmp_path: Path) -> None:
+    suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], **TUNE)
+    with pytest.raises(InputError, match="this folder holds another run, its rows was None, is 20"):
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], rows=20, **TUNE)
+
+
+def test_published_figures_are_those_of_the_set() -> None:
+    assert published.gue("some/prom/prom_300_tata")["NT-2500M-multi"] == 0.7943
+    assert max(published.gue("mouse/3").values()) == 0.7349
+    assert published.gue("prom_300") == {}
