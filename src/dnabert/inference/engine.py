@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -81,7 +82,7 @@ def run(
     table: Table,
     compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
     batch_tokens: int | None = None,
-    description: str = "Predicting",
+    description: str | None = "Predicting",
 ) -> np.ndarray:
     """Compute something for each sequence of a table.
 
@@ -93,8 +94,8 @@ def run(
         Takes the checkpoint and a packed batch, returns a tensor of shape (sequences, ...).
     batch_tokens : int, optional
         Budget of a batch. Where the device has no memory for it, half of it is tried.
-    description : str
-        Title of the progress bar.
+    description : str, optional
+        Title of the progress bar; None shows none.
 
     Returns
     -------
@@ -107,42 +108,75 @@ def run(
         If a sequence is too short or too long, or the device has no memory for half of the budget either.
     """
     loaded = engine.checkpoint
-    loaded.model.eval()
+
+    def of_rows(rows: np.ndarray) -> torch.Tensor:
+        return compute(loaded, pack_rows(table, rows, loaded.k, loaded.stride).to(engine.device))
+
     lengths = tables.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
+    return run_rows(engine, lengths, of_rows, batch_tokens, description)
+
+
+def run_rows(
+    engine: Engine,
+    lengths: np.ndarray,
+    compute: Callable[[np.ndarray], torch.Tensor],
+    batch_tokens: int | None = None,
+    description: str | None = "Predicting",
+) -> np.ndarray:
+    """Compute something for each of some rows that the caller packs.
+
+    Parameters
+    ----------
+    engine : Engine
+    lengths : np.ndarray, int64, shape (rows,)
+        Tokens of each row, `[CLS]` and `[SEP]` included.
+    compute : callable
+        Takes row numbers, int64, and returns a tensor of shape (rows given, ...).
+    batch_tokens, description
+        As in `run`; None shows no bar.
+
+    Returns
+    -------
+    np.ndarray, float32, shape (rows, ...)
+
+    Raises
+    ------
+    InputError
+        If the device has no memory for half of the budget either.
+    """
+    engine.checkpoint.model.eval()
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])
     try:
         with within_memory(f"{engine.device} has no memory for batches of {budget:,} tokens (--batch-tokens)"):
-            return _run(engine, table, lengths, compute, budget, description)
+            return _run(engine, lengths, compute, budget, description)
     except DeviceMemoryError as error:
         say(f"Warning: {error}; trying half")
     with within_memory(
         f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; compute fewer at a time "
         "(--batch-tokens) or on another --device"
     ):
-        return _run(engine, table, lengths, compute, budget // 2, description)
+        return _run(engine, lengths, compute, budget // 2, description)
 
 
 def _run(
     engine: Engine,
-    table: Table,
     lengths: np.ndarray,
-    compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
+    compute: Callable[[np.ndarray], torch.Tensor],
     budget: int,
-    description: str,
+    description: str | None,
 ) -> np.ndarray:
-    loaded = engine.checkpoint
     results: np.ndarray | None = None
     with (
         torch.inference_mode(),
         computing(engine.device, engine.precision),
         layers_from(engine.prepared),
-        track_items(description, table.rows, "sequences") as advance,
+        nullcontext(lambda _: None) if description is None else track_items(description, len(lengths), "sequences")
+        as advance,
     ):
         for rows in tables.batches_of_rows(lengths, budget):
-            batch = pack_rows(table, rows, loaded.k, loaded.stride).to(engine.device)
-            values = compute(loaded, batch).float().cpu().numpy()
+            values = compute(rows).float().cpu().numpy()
             if results is None:
-                results = np.empty((table.rows, *values.shape[1:]), dtype=np.float32)
+                results = np.empty((len(lengths), *values.shape[1:]), dtype=np.float32)
             results[rows] = values
             advance(len(rows))
     return np.empty((0,), dtype=np.float32) if results is None else results

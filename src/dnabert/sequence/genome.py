@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -72,6 +72,27 @@ class Genome(NamedTuple):
         starts = np.concatenate([[0], np.cumsum(contigs["lengths"], dtype=np.int64)])
         return cls(path, np.memmap(entry / "codes.u8", dtype=np.uint8, mode="r"), tuple(contigs["names"]), starts)
 
+    @classmethod
+    def of_letters(cls, path: Path, names: Sequence[str], letters: np.ndarray, offsets: np.ndarray) -> "Genome":
+        """Hold sequences in memory as contigs.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            Where they come from, for messages.
+        names : sequence of str, length contigs
+        letters : np.ndarray, uint8, shape (bytes,)
+            All sequences, one after the other. What is no nucleotide letter reads as unknown.
+        offsets : np.ndarray, int64, shape (contigs + 1,)
+            Where each sequence starts in `letters`.
+
+        Returns
+        -------
+        Genome
+        """
+        codes = np.minimum(CODE_OF_BYTE[letters[offsets[0] : offsets[-1]]], UNKNOWN)
+        return cls(path, codes, tuple(names), offsets - offsets[0])
+
     @property
     def lengths(self) -> np.ndarray:
         """int64, shape (contigs,): bases of each contig."""
@@ -83,9 +104,15 @@ class Genome(NamedTuple):
             return self.names.index(contig)
         except ValueError:
             shown = ", ".join(self.names[:8]) + (f", … ({len(self.names)} in all)" if len(self.names) > 8 else "")
+            alike = self.similar(contig)
+            hint = f"; did you mean {' or '.join(alike)}?" if alike else ""
             raise InputError(
-                f"{self.path.name}: there is no contig '{contig}'; this genome has {shown}; use its names"
+                f"{self.path.name}: there is no contig '{contig}'; this genome has {shown}; use its names{hint}"
             ) from None
+
+    def similar(self, contig: str) -> list[str]:
+        """List the contigs that another tool may call by this name: `chr20` for `20`, `chrM` for `MT`."""
+        return [name for name in self.names if _bare(name) == _bare(contig)]
 
     def window(self, contig: str, start: int, end: int, strand: str = "+") -> np.ndarray:
         """Read the bases of an interval.
@@ -118,6 +145,12 @@ class Genome(NamedTuple):
             )
         codes = self.codes[self.starts[i] + start : self.starts[i] + end]
         return reverse_complement(codes) if strand == "-" else codes
+
+
+def _bare(contig: str) -> str:
+    """Strip what naming schemes add to a contig's name."""
+    bare = contig.casefold().removeprefix("chromosome").removeprefix("chr").lstrip("_0")
+    return {"mt": "m", "mito": "m"}.get(bare, bare)
 
 
 def cache_folder() -> Path:

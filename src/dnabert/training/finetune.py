@@ -195,6 +195,7 @@ def finetune(
         "data": [_fingerprint(Path(path)) for path in settings["data"]],
         "settings": settings,
         "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, parts, strict=True)},
+        "sequence_length": int(np.median(np.diff(parts.train.offsets))),
     }
     checkpoint.save(loaded, folder, record)
     write_evaluations(folder, {"dev": dev, "test": test})
