@@ -11,6 +11,7 @@ from dnabert.errors import InputError
 if TYPE_CHECKING:
     from dnabert.inference.loaded import LoadedModel, load
     from dnabert.inference.predict import Predictions, predict_file
+    from dnabert.inference.variant_run import score_variants
     from dnabert.sequence.genome import Genome
     from dnabert.sequence.simulate import simulate
     from dnabert.sequence.tokenizer import KmerTokenizer
@@ -28,6 +29,7 @@ _HOMES = {
     "load": "dnabert.inference.loaded",
     "predict_file": "dnabert.inference.predict",
     "pretrain": "dnabert.training.pretrain",
+    "score_variants": "dnabert.inference.variant_run",
     "simulate": "dnabert.sequence.simulate",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "load",
     "predict_file",
     "pretrain",
+    "score_variants",
     "simulate",
 ]
 

@@ -8,6 +8,7 @@ import rich.console
 import rich.table
 
 if TYPE_CHECKING:
+    from dnabert.inference.variant_run import Summary
     from dnabert.training.metrics import Evaluation
 
 _WORDS = {"f1": "F1", "mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
@@ -48,3 +49,15 @@ def warn_one_class(label: str, rows: int) -> None:
         "training (try a lower --learning-rate or more --epochs) or the input holds one class only.",
         file=sys.stderr,
     )
+
+
+def print_variants(summary: "Summary") -> None:
+    """Print how many alleles were scored, why others were not, and what is to be known about scores."""
+    table = rich.table.Table("alleles", "", box=rich.box.SIMPLE)
+    table.add_row("scored", f"{summary.scored:,}")
+    for name, count in summary.flagged.items():
+        table.add_row(f"  of them {name}", f"{count:,}")
+    for name, count in summary.not_scored.items():
+        table.add_row(f"not scored: {name}", f"{count:,}")
+    rich.console.Console().print(table)
+    print(f"Scores of {summary.alleles:,} alleles of {summary.records:,} records: {summary.out}")

@@ -23,6 +23,8 @@ from dnabert.sequence.tables import Table
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 """Tokens of a batch where the caller does not say: more bring no speed, only memory."""
 
+Advance: TypeAlias = Callable[[float], None]
+
 Sequences: TypeAlias = Table | pa.Array | Sequence[str]
 
 
@@ -82,7 +84,8 @@ def run(
     table: Table,
     compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
     batch_tokens: int | None = None,
-    description: str | None = "Predicting",
+    description: str = "Predicting",
+    advance: Advance | None = None,
 ) -> np.ndarray:
     """Compute something for each sequence of a table.
 
@@ -94,8 +97,10 @@ def run(
         Takes the checkpoint and a packed batch, returns a tensor of shape (sequences, ...).
     batch_tokens : int, optional
         Budget of a batch. Where the device has no memory for it, half of it is tried.
-    description : str, optional
-        Title of the progress bar; None shows none.
+    description : str
+        Title of the progress bar.
+    advance : callable, optional
+        Takes the number of rows just done; then no bar is shown here.
 
     Returns
     -------
@@ -113,7 +118,7 @@ def run(
         return compute(loaded, pack_rows(table, rows, loaded.k, loaded.stride).to(engine.device))
 
     lengths = tables.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
-    return run_rows(engine, lengths, of_rows, batch_tokens, description)
+    return run_rows(engine, lengths, of_rows, batch_tokens, description, advance)
 
 
 def run_rows(
@@ -121,7 +126,8 @@ def run_rows(
     lengths: np.ndarray,
     compute: Callable[[np.ndarray], torch.Tensor],
     batch_tokens: int | None = None,
-    description: str | None = "Predicting",
+    description: str = "Predicting",
+    advance: Advance | None = None,
 ) -> np.ndarray:
     """Compute something for each of some rows that the caller packs.
 
@@ -132,8 +138,8 @@ def run_rows(
         Tokens of each row, `[CLS]` and `[SEP]` included.
     compute : callable
         Takes row numbers, int64, and returns a tensor of shape (rows given, ...).
-    batch_tokens, description
-        As in `run`; None shows no bar.
+    batch_tokens, description, advance
+        As in `run`.
 
     Returns
     -------
@@ -148,14 +154,14 @@ def run_rows(
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])
     try:
         with within_memory(f"{engine.device} has no memory for batches of {budget:,} tokens (--batch-tokens)"):
-            return _run(engine, lengths, compute, budget, description)
+            return _run(engine, lengths, compute, budget, description, advance)
     except DeviceMemoryError as error:
         say(f"Warning: {error}; trying half")
     with within_memory(
         f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; compute fewer at a time "
         "(--batch-tokens) or on another --device"
     ):
-        return _run(engine, lengths, compute, budget // 2, description)
+        return _run(engine, lengths, compute, budget // 2, description, advance)
 
 
 def _run(
@@ -163,20 +169,20 @@ def _run(
     lengths: np.ndarray,
     compute: Callable[[np.ndarray], torch.Tensor],
     budget: int,
-    description: str | None,
+    description: str,
+    advance: Advance | None,
 ) -> np.ndarray:
     results: np.ndarray | None = None
     with (
         torch.inference_mode(),
         computing(engine.device, engine.precision),
         layers_from(engine.prepared),
-        nullcontext(lambda _: None) if description is None else track_items(description, len(lengths), "sequences")
-        as advance,
+        nullcontext(advance) if advance else track_items(description, len(lengths), "sequences") as done,
     ):
         for rows in tables.batches_of_rows(lengths, budget):
             values = compute(rows).float().cpu().numpy()
             if results is None:
                 results = np.empty((len(lengths), *values.shape[1:]), dtype=np.float32)
             results[rows] = values
-            advance(len(rows))
+            done(len(rows))
     return np.empty((0,), dtype=np.float32) if results is None else results

@@ -1,9 +1,10 @@
 """What a model says about variants: scores of alternative alleles beside the reference's.
 
-A fine-tuned model reads both alleles in the same window. A pre-trained one is asked for the bases that differ while they
-are hidden: all tokens that touch them are masked, and the probabilities of the k-mers that agree with an allele are
-summed at the place of each hidden base. A window is a string, and each distinct string is computed once: alternatives of
-one site share the reference's window, and substitutions of one stretch share the window in which it is hidden.
+A fine-tuned model reads both alleles in the same window. A pre-trained one is asked for the bases that differ while
+they are hidden: all tokens that touch them are masked, and the probabilities of the k-mers that agree with an allele
+are summed at the place of each hidden base. A window is a string, and each distinct string is computed once:
+alternatives of one site share the reference's window, and substitutions of one stretch share the window in which it is
+hidden.
 """
 
 import functools
@@ -19,7 +20,7 @@ import torch
 
 from dnabert.errors import InputError
 from dnabert.inference.embed import pooled
-from dnabert.inference.engine import Engine, run, run_rows
+from dnabert.inference.engine import Advance, Engine, run, run_rows
 from dnabert.inference.predict import logits_of, softmax
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.marginals import base_log_probabilities
@@ -118,7 +119,12 @@ def fields(loaded: Checkpoint, settings: Settings) -> list[Field]:
 
 
 def score(
-    engine: Engine, genome: Genome, alleles: Alleles, settings: Settings, batch_tokens: int | None = None
+    engine: Engine,
+    genome: Genome,
+    alleles: Alleles,
+    settings: Settings,
+    batch_tokens: int | None = None,
+    advance: Advance | None = None,
 ) -> Scores:
     """Score alternative alleles.
 
@@ -132,12 +138,16 @@ def score(
     settings : Settings
     batch_tokens : int, optional
         Tokens computed at a time.
+    advance : callable, optional
+        Takes what part of the alleles has just been computed, 0 to 1.
 
     Returns
     -------
     Scores
     """
     loaded = engine.checkpoint
+    share = 1 / (len(settings.offsets) * len(STRANDS[settings.strand]))
+    compute = _Compute(batch_tokens, lambda part: None if advance is None else advance(part * share))
     ref, alt = (allele_codes(part) for part in (alleles.ref, alleles.alt))
     values = np.full((alleles.rows, len(fields(loaded, settings))), np.nan, dtype=np.float32)
     flagged = np.zeros((alleles.rows, len(FLAGS)), dtype=bool)
@@ -154,7 +164,7 @@ def score(
         both = take(ref, rows), take(alt, rows)
         flagged[rows, 1] |= sites.moved
         for minus in STRANDS[settings.strand]:
-            view = _TASKS[loaded.task].view(engine, genome, sites, both, minus, settings, batch_tokens)
+            view = _TASKS[loaded.task].view(engine, genome, sites, both, minus, settings, compute)
             flagged[rows, 2] |= view.unknown
             parts.append(view.values)
             windows += view.windows
@@ -176,6 +186,18 @@ def _flag_texts(reason: np.ndarray, flagged: np.ndarray) -> pa.StringArray:
 # --- one view: an offset on a strand ----------------------------------------------------------------------------------
 
 
+class _Compute(NamedTuple):
+    """How a view is computed: tokens at a time, and who is told what part of it is done."""
+
+    batch_tokens: int | None
+    advance: Advance
+
+    def part(self, windows: Windows, stages: int = 1) -> Advance:
+        """Turn windows done into the part of the view that they are, in one of some stages."""
+        whole = len(windows.sequences) * stages
+        return lambda done: self.advance(done / whole)
+
+
 class _View(NamedTuple):
     """Values of the sites as seen in one window, float64, shape (sites, ...), which have N in it, windows computed."""
 
@@ -191,13 +213,13 @@ def _outputs_view(
     alleles: tuple[Letters, Letters],
     minus: bool,
     settings: Settings,  # noqa: ARG001 - every task's views take the same
-    batch_tokens: int | None,
+    compute: _Compute,
 ) -> _View:
     """Compute the outputs of the reference's and of the alternative's window, shape (sites, 2, outputs)."""
     windows = spell(sites, *alleles, genome, minus, None)
-    outputs = run(engine, _as_table(windows), logits_of, batch_tokens, None)
+    outputs = run(engine, _as_table(windows), logits_of, compute.batch_tokens, advance=compute.part(windows))
     outputs = outputs.reshape(len(outputs), -1).astype(np.float64)
-    return _View(outputs[windows.index.T], windows.unknown, len(windows.sequences))
+    return _View(outputs[windows.windows.T], windows.unknown, len(windows.sequences))
 
 
 def _likelihood_view(
@@ -207,21 +229,23 @@ def _likelihood_view(
     alleles: tuple[Letters, Letters],
     minus: bool,
     settings: Settings,
-    batch_tokens: int | None,
+    compute: _Compute,
 ) -> _View:
     """Compute the log-likelihood ratio, and the distance of the embeddings if asked for, shape (sites, 1 or 2)."""
     windows = spell(sites, *alleles, genome, minus, hidden_spans(sites, *alleles))
-    marginals = hidden_marginals(engine, windows, batch_tokens)
+    stages = 1 if settings.distance == "none" else 2
+    marginals = hidden_marginals(engine, windows, compute.batch_tokens, compute.part(windows, stages))
     of_ref, of_alt = (
         _allele_likelihoods(marginals, index, *letters)
-        for index, letters in zip(windows.index, windows.alleles, strict=True)
+        for index, letters in zip(windows.windows, windows.alleles, strict=True)
     )
     values = (of_alt - of_ref)[:, None]
     count = len(windows.sequences)
     if settings.distance != "none":
         plain = spell(sites, *alleles, genome, minus, None)
-        vectors = run(engine, _as_table(plain), functools.partial(pooled, pooling="mean"), batch_tokens, None)
-        distance = _distances(vectors, plain.index, settings.distance)
+        mean = functools.partial(pooled, pooling="mean")
+        vectors = run(engine, _as_table(plain), mean, compute.batch_tokens, advance=compute.part(plain, stages))
+        distance = _distances(vectors, plain.windows, settings.distance)
         values = np.concatenate([values, distance[:, None]], axis=1)
         count += len(plain.sequences)
     return _View(values, windows.unknown, count)
@@ -232,7 +256,9 @@ def _as_table(windows: Windows) -> Table:
     return Table(Path("windows"), windows.sequences, None, pa.table({}), ((Path("windows"), "window", 1, count),))
 
 
-def hidden_marginals(engine: Engine, windows: Windows, batch_tokens: int | None = None) -> np.ndarray:
+def hidden_marginals(
+    engine: Engine, windows: Windows, batch_tokens: int | None = None, advance: Advance | None = None
+) -> np.ndarray:
     """Ask a masked language model for the hidden bases of windows.
 
     Parameters
@@ -240,8 +266,8 @@ def hidden_marginals(engine: Engine, windows: Windows, batch_tokens: int | None 
     engine : Engine
     windows : Windows
         As `spell` gives them, hidden bases spelled `.`.
-    batch_tokens : int, optional
-        Tokens computed at a time.
+    batch_tokens, advance
+        As in `engine.run`.
 
     Returns
     -------
@@ -258,9 +284,7 @@ def hidden_marginals(engine: Engine, windows: Windows, batch_tokens: int | None 
         tokens = encode_rows(table.letters, table.offsets, rows, loaded.k, loaded.stride)
         hidden = windows.hidden[rows]
         reads = np.empty(((hidden[:, 1] - hidden[:, 0]).sum(), 4), dtype=np.int64)
-        count = _mask(
-            tokens.input_ids, tokens.lengths, hidden, loaded.k, loaded.stride, middle_offset(loaded.k), reads
-        )
+        count = _mask(tokens.input_ids, tokens.lengths, hidden, loaded.k, loaded.stride, middle_offset(loaded.k), reads)
         token, row, at, inside = torch.from_numpy(reads[:count]).to(engine.device).T
         batch = packed(*tokens).to(engine.device)
         logits = loaded.model(*batch, rows=token).logits
@@ -270,7 +294,7 @@ def hidden_marginals(engine: Engine, windows: Windows, batch_tokens: int | None 
             out[row[of], at[of]] = base_log_probabilities(logits[of], loaded.k, offset)
         return out
 
-    return run_rows(engine, lengths, compute, batch_tokens, None)
+    return run_rows(engine, lengths, compute, batch_tokens, "Scoring", advance)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -50,7 +50,7 @@ class Windows(NamedTuple):
     ----------
     sequences : pa.LargeStringArray, length distinct
         The distinct windows.
-    index : np.ndarray, int64, shape (2, sites)
+    windows : np.ndarray, int64, shape (2, sites)
         Which of them is the reference allele's (0) and the alternative's (1) window of each site.
     hidden : np.ndarray, int64, shape (distinct, 2)
         First hidden base of each and the first after them; equal where none is hidden.
@@ -61,7 +61,7 @@ class Windows(NamedTuple):
     """
 
     sequences: pa.LargeStringArray
-    index: np.ndarray
+    windows: np.ndarray
     hidden: np.ndarray
     alleles: tuple[Letters, Letters]
     unknown: np.ndarray
@@ -70,8 +70,8 @@ class Windows(NamedTuple):
 def place(alleles: Alleles, genome: Genome, window: int, offset: int, shortest: int) -> tuple[Sites, np.ndarray]:
     """Lay a window around each allele that can be scored.
 
-    The middle of the reference allele lies `offset` bases right of the window's middle. Where the contig ends the window
-    is moved, on a contig that is shorter it is shortened.
+    The middle of the reference allele lies `offset` bases right of the window's middle. Where the contig ends the
+    window is moved, on a contig that is shorter it is shortened.
 
     Parameters
     ----------
@@ -135,7 +135,9 @@ def spell(
         bounds = np.concatenate([[0], np.cumsum(span[:, 1] - span[:, 0])])
         bases = np.empty(bounds[-1], dtype=np.uint8)
         at = offsets[which * count :]
-        _spell(genome.codes, *sites[1:4], ref.lengths, *allele, minus, span, LETTERS, at, letters, bounds, bases, unknown)
+        _spell(
+            genome.codes, *sites[1:4], ref.lengths, *allele, minus, span, LETTERS, at, letters, bounds, bases, unknown
+        )
         hidden_alleles.append(Letters(bases, bounds))
     coded = string_array(letters, offsets).dictionary_encode()
     index = coded.indices.to_numpy().astype(np.int64)
@@ -250,5 +252,3 @@ def take(letters: Letters, rows: np.ndarray) -> Letters:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
     return Letters(letters.codes[np.repeat(letters.offsets[rows], lengths) + within], offsets)
-
-

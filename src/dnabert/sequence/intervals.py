@@ -76,7 +76,8 @@ def read_bed(path: Path, genome: Genome) -> Intervals:
         raise InputError(f"{path}: the BED file has no intervals")
     rows.sort()
     contigs, starts, ends, names = zip(*rows, strict=True)
-    return Intervals(*(np.array(part, dtype=np.int64) for part in (contigs, starts, ends)), names)
+    bounds = [np.array(part, dtype=np.int64) for part in (contigs, starts, ends)]
+    return Intervals(bounds[0], bounds[1], bounds[2], names)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -106,7 +107,7 @@ def parse_region(text: str, genome: Genome) -> Intervals:
         contig = genome.contig_index(match[1])
         start, end = (int(bound.replace(",", "")) for bound in match.groups()[1:])
         genome.window(match[1], start, end)  # raises where the interval leaves the contig
-    return Intervals(*(np.array([part], dtype=np.int64) for part in (contig, start, end)), (text,))
+    return Intervals(np.array([contig]), np.array([start]), np.array([end]), (text,))
 
 
 def overlaps(intervals: Intervals, contig: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
