@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnabert.errors import InputError
-from dnabert.files import replacing, replacing_files
+from dnabert.files import replacing
 from dnabert.inference import engine, variants
 from dnabert.inference.annotation import Annotation, prepare
 from dnabert.inference.engine import Advance, Engine
@@ -38,6 +38,7 @@ CHUNK = 2048
 """Alleles of a chunk: minutes of work on a CPU at most, some megabytes of windows."""
 RECORD = "dnabert_record"
 """Column of a kept chunk: the record of the input that a row belongs to."""
+INDEX_SUFFIXES = (".tbi", ".csi")
 VCF_COLUMNS = ("chrom", "pos", "id", "ref", "alt")
 
 
@@ -172,7 +173,11 @@ def score_variants(
         "version": version("dnabert"),
     }
     folder = _parts_folder(target, run, resume)
-    parts, computed = _score_chunks(started, source, settings, annotation, survey, folder, run, batch_tokens)
+    try:
+        parts, computed = _score_chunks(started, source, settings, annotation, survey, folder, run, batch_tokens)
+    finally:
+        if not any(folder.glob("*.arrow")):  # nothing that a resumed run could use
+            shutil.rmtree(folder, ignore_errors=True)
     _write(target, source, survey, parts, [*variants.fields(loaded, settings)], annotation, _notes(model, settings))
     summary = _summarise(target, survey, parts, computed)
     shutil.rmtree(folder, ignore_errors=True)
@@ -400,8 +405,14 @@ def _write(
     keys = _info_keys(list(declared))
     info = [declared[name]._replace(name=key) for name, key in keys.items()]
     infos = itertools.chain.from_iterable(_infos(_read(path), keys, declared) for path in parts)
-    with replacing_files(out.absolute().parent) as temporary:
-        write_vcf(source.path, temporary / out.name, info, notes, infos, survey.contigs, survey.is_sorted)
+    with replacing(out) as temporary:
+        write_vcf(source.path, temporary, info, notes, infos, survey.contigs, survey.is_sorted)
+        for suffix in INDEX_SUFFIXES:
+            index, old = (path.with_name(path.name + suffix) for path in (temporary, out))
+            if index.exists():
+                index.replace(old)
+            else:  # of another file that was here
+                old.unlink(missing_ok=True)
 
 
 def _info_keys(names: Sequence[str]) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 
 from dnabert.errors import InputError
 from dnabert.interpretation import plots
@@ -16,7 +19,6 @@ from dnabert.sequence.variant_files import ALT_NAMES, CHROM_NAMES, POS_NAMES, RE
 
 LONGEST = 5000
 """Bases of a map at most: 50 lines of 100."""
-UNITS = {"llr": "nats, alternative - reference", "log_odds": "bits, gain is positive", "difference": "probability"}
 
 
 def check(figure: Path | None, measured: str | None, out: Path, saturation: str | None) -> None:
@@ -84,14 +86,15 @@ def draw(table: Path, figure: Path, measured: str | None) -> list[Path]:
     name = main_score(content.column_names)
     stem = figure.with_suffix("")
     if measured is not None:
-        drawn = plots.scatter(_numbers(content[name]), _numbers(content[measured]), score=name, effect=measured)
+        drawn = scatter(_numbers(content[name]), _numbers(content[measured]), score=name, effect=measured)
         return list(plots.save(drawn, stem))
     written: list[Path] = []
     for number, (contig, start, sequence, values) in enumerate(_stretches(content, effects(content, name))):
         if len(sequence) > LONGEST:
             raise InputError(f"--figure: a map of {len(sequence):,} bases cannot be read; {LONGEST:,} are the most")
-        title = f"{contig}:{start:,}-{start + len(sequence):,}"
-        unit = UNITS.get(name.split("_")[0], UNITS.get(name, "bits, gain is positive"))
+        what = "log-odds of the alternative - reference" if name.startswith("log_odds") else "log-likelihood ratio"
+        title = f"{contig}:{start:,}-{start + len(sequence):,}, {what}"
+        unit = "nats" if name == "llr" else "bits"
         drawn = plots.mutation_map(values, sequence, start=start, unit=unit, title=title)
         written += plots.save(drawn, stem if not number else stem.with_name(f"{stem.name}-{number + 1}"))
     return written
@@ -124,10 +127,52 @@ def _stretches(content: pa.Table, scores: np.ndarray) -> list[tuple[str, int, st
 
 def report(table: Path, measured: str) -> None:
     """Print how the scores rank with measured effects."""
-    from scipy.stats import spearmanr
-
     content = read_scores(table, measured)
     name = main_score(content.column_names)
     pair = np.stack([_numbers(content[name]), _numbers(content[measured])])
     pair = pair[:, np.isfinite(pair).all(axis=0)]
     print(f"Spearman of {name} with {measured}: {spearmanr(*pair).statistic:.3f} (n = {pair.shape[1]:,})")
+
+
+@mpl.rc_context(plots.STYLE)
+def scatter(
+    scores: np.ndarray, measured: np.ndarray, *, score: str = "Score", effect: str = "Measured effect", title: str = ""
+) -> Figure:
+    """Draw scores against measured effects, with the number of points and Spearman's correlation.
+
+    Parameters
+    ----------
+    scores, measured : np.ndarray, float, shape (points,)
+        Points where one is NaN are left out.
+    score, effect : str
+        Names of the axes.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If fewer than three points are left.
+    """
+    known = np.isfinite(scores) & np.isfinite(measured)
+    if known.sum() < 3:
+        raise InputError(f"a scatter needs three points with a score and a measured effect, there are {known.sum()}")
+    scores, measured = scores[known], measured[known]
+    figure = Figure(figsize=(plots.WIDTH / 2, plots.WIDTH / 2), layout="constrained")
+    axes = figure.subplots()
+    many = len(scores) > 300
+    axes.plot(
+        scores, measured, ".", color=plots.COLOURS["C"], markersize=3, alpha=0.3 if many else 0.7, markeredgewidth=0
+    )
+    axes.axhline(0, color="#999999", linewidth=0.5, zorder=0)
+    axes.axvline(0, color="#999999", linewidth=0.5, zorder=0)
+    axes.set_xlabel(score)
+    axes.set_ylabel(effect)
+    correlation = float(spearmanr(scores, measured).statistic)
+    axes.set_title(f"{title + ', ' if title else ''}n = {len(scores):,}, Spearman {correlation:.3f}", fontsize=7)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure

@@ -77,19 +77,15 @@ def write_vcf(
 
 
 def _to_bcf(text: Path, target: Path) -> None:
-    import pysam
+    from pysam import SamtoolsError, bcftools
 
-    with opened_vcf(text) as source, pysam.VariantFile(str(target), "wb", header=source.header) as out:
-        try:
-            for record in vcf_records(source, text):
-                out.write(record)
-        except OSError as error:
-            if "Invalid argument" in str(error):
-                raise InputError(
-                    f"{target}: BCF needs every INFO, FORMAT and FILTER of the records declared in the header, and "
-                    "this VCF lacks some; write .vcf.gz"
-                ) from error
-            raise
+    try:  # not pysam's own writer: it adds END to symbolic alleles, which the header need not declare
+        bcftools.view("--no-version", "-Ob", "-o", str(target), str(text), catch_stdout=False)
+    except SamtoolsError as error:
+        raise InputError(
+            f"{target.name}: htslib does not write this as BCF: there is no room, or records have INFO, FORMAT or "
+            "FILTER that the header does not declare; write .vcf.gz"
+        ) from error
 
 
 def _lines(
