@@ -403,6 +403,7 @@ def test_strict_refuses_before_anything_is_scored(vcf: Path, genome: Path, model
         ("v.tsv", "chrom\tpos\tref\talt\nchr1\tx\tA\tC\n", "v.tsv: cannot be read as a table .*x"),
         ("v.tsv", "chrom\tpos\tref\talt\nchr1\t5\tA\n", "v.tsv line 2: 4 columns are required"),
         ("v.tsv", "0\t5\t6\tA\n", "v.tsv: indices refer to a table of sequences; name it with --sequences"),
+        ("v.tsv", "chrom\tpos\tref\talt\n7\t5\tA\tC\n", "v.tsv: genome.fa: there is no contig '7'"),
         ("v.xlsx", "nothing", "v.xlsx: variants are read from .vcf, .vcf.gz"),
     ],
 )

@@ -44,7 +44,7 @@ def contigs() -> dict[str, str]:
 def drawn(contigs: dict[str, str]) -> list[Variant]:
     """500 variants of every kind, many at the ends of contigs."""
     rng = np.random.default_rng(5)
-    found = []
+    found: list[Variant] = []
     names = list(contigs)
     while len(found) < 500:
         name = names[rng.choice(3, p=[0.6, 0.3, 0.1])]

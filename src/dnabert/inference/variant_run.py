@@ -29,8 +29,9 @@ from dnabert.model import checkpoint
 from dnabert.model.device import describe
 from dnabert.progress import say, track_items
 from dnabert.sequence import tables
-from dnabert.sequence.variant_files import Source, is_vcf, open_source
-from dnabert.sequence.variants import REASONS, UNKNOWN_CONTIG, Alleles, disagreeing
+from dnabert.sequence.delimited import find
+from dnabert.sequence.variant_files import CHROM_NAMES, Source, is_vcf, open_source
+from dnabert.sequence.variants import REASONS, Alleles, disagreeing
 from dnabert.sequence.vcf_writing import InfoField, write_vcf
 from dnabert.versions import version
 
@@ -38,6 +39,8 @@ CHUNK = 2048
 """Alleles of a chunk: minutes of work on a CPU at most, some megabytes of windows."""
 RECORD = "dnabert_record"
 """Column of a kept chunk: the record of the input that a row belongs to."""
+LONGEST_OF_TBI = 1 << 29
+"""Bases of a contig that a .tbi index can hold; longer ones need .csi."""
 INDEX_SUFFIXES = (".tbi", ".csi")
 VCF_COLUMNS = ("chrom", "pos", "id", "ref", "alt")
 
@@ -227,23 +230,26 @@ def _survey(source: Source, strict: bool) -> Survey:
     """Read the input once before anything is computed: what is wrong with it is said now, not after hours."""
     records = alleles = wrong = 0
     first_wrong = ""
-    unknown: dict[str, int] = {}
+    unknown: dict[str, None] = {}
+    known = False
     contigs: dict[str, None] = {}
     unsorted = ""
     last: tuple[str, int] = ("", -1)
     for chunk in source.chunks(CHUNK):
         records = int(chunk.record[-1]) + 1 if chunk.rows else records
         alleles += chunk.rows
-        if source.kind in ("vcf", "table") and "chrom" in chunk.columns.column_names:
-            for name in pc.unique(chunk.columns["chrom"].filter(pa.array(chunk.reason == UNKNOWN_CONTIG))).to_pylist():
-                unknown.setdefault(str(name), 0)
+        missing = chunk.contig < 0
+        known |= not missing.all()
+        if missing.any():
+            name = str(find(chunk.columns.column_names, CHROM_NAMES))
+            unknown |= dict.fromkeys(pc.unique(chunk.columns[name].filter(pa.array(missing))).to_pylist())
         if source.kind == "vcf":
             last, unsorted = _follow(chunk, contigs, last, unsorted)
         disagrees = disagreeing(chunk, source.genome)
         if disagrees.any() and not wrong:
             first_wrong = _describe(chunk, int(disagrees.argmax()))
         wrong += int(disagrees.sum())
-    _check_contigs(source, unknown, len(contigs))
+    _check_contigs(source, list(unknown), known)
     if strict and wrong:
         raise InputError(
             f"{source.path}: REF of {wrong:,} alleles disagrees with {source.genome.path.name}, the first is "
@@ -282,16 +288,15 @@ def _describe(chunk: Alleles, row: int) -> str:
     return f"record {int(chunk.record[row]) + 1:,}"
 
 
-def _check_contigs(source: Source, unknown: dict[str, int], contigs: int) -> None:
+def _check_contigs(source: Source, unknown: Sequence[str], known: bool) -> None:
     for name in unknown:
-        alike = source.genome.similar(name)
-        if alike or len(unknown) == contigs:
+        if source.genome.similar(name) or not known:
             try:
                 source.genome.contig_index(name)
             except InputError as error:
                 raise InputError(f"{source.path}: {error}") from None
     if unknown:
-        shown = ", ".join(list(unknown)[:5])
+        shown = ", ".join(unknown[:5])
         say(f"Warning: {source.genome.path.name} has no contig {shown}: variants on it are kept and not scored")
 
 
@@ -406,11 +411,12 @@ def _write(
     info = [declared[name]._replace(name=key) for name, key in keys.items()]
     infos = itertools.chain.from_iterable(_infos(_read(path), keys, declared) for path in parts)
     with replacing(out) as temporary:
-        write_vcf(source.path, temporary, info, notes, infos, survey.contigs, survey.is_sorted)
+        index = None if not survey.is_sorted else "tbi" if source.genome.lengths.max() < LONGEST_OF_TBI else "csi"
+        write_vcf(source.path, temporary, info, notes, infos, survey.contigs, index)
         for suffix in INDEX_SUFFIXES:
-            index, old = (path.with_name(path.name + suffix) for path in (temporary, out))
-            if index.exists():
-                index.replace(old)
+            new, old = (path.with_name(path.name + suffix) for path in (temporary, out))
+            if new.exists():
+                new.replace(old)
             else:  # of another file that was here
                 old.unlink(missing_ok=True)
 

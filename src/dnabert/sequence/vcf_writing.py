@@ -35,7 +35,7 @@ def write_vcf(
     notes: Sequence[str],
     infos: Iterable[str],
     contigs: Sequence[str],
-    indexed: bool,
+    index: str | None,
 ) -> None:
     """Copy a VCF or BCF file and add to the INFO of its records.
 
@@ -51,8 +51,8 @@ def write_vcf(
         What to add to each record, in order: `KEY=VALUE` joined by `;`, empty for nothing.
     contigs : sequence of str
         Contigs of the records: BCF needs them in its header.
-    indexed : bool
-        Write an index beside a compressed target; records must be sorted.
+    index : str, optional
+        Index to write beside a compressed target, `tbi` or `csi`; records must be sorted. BCF has `csi` alone.
     """
     import pysam
 
@@ -72,8 +72,9 @@ def write_vcf(
             with contextlib.closing(pysam.BGZFile(str(target), "wb")) as compressed:
                 for line in lines:
                     compressed.write(line)
-        if indexed and not name.endswith(".vcf"):
-            pysam.tabix_index(str(target), preset="bcf" if name.endswith(".bcf") else "vcf", force=True)
+        if index and not name.endswith(".vcf"):
+            preset = "bcf" if name.endswith(".bcf") else "vcf"
+            pysam.tabix_index(str(target), preset=preset, csi=index == "csi", force=True)
 
 
 def _to_bcf(text: Path, target: Path) -> None:
