@@ -125,19 +125,19 @@ def main(
         tables.write(elements, Path(scratch) / "elements.tsv")
         tables.write(variants, Path(scratch) / "variants.tsv")
 
-        def scored(model: Path, width: int) -> pa.Table:
-            out = Path(scratch) / "scores.parquet"
-            places = {"sequences": Path(scratch) / "elements.tsv", "window": width, "distance": distance}
-            score_variants(model, Path(scratch) / "variants.tsv", out, **places)  # type: ignore[arg-type]
+        def scored(model: Path, width: int, of_embeddings: str | None) -> pa.Table:
+            out, elements_file = (Path(scratch) / name for name in ("scores.parquet", "elements.tsv"))
+            options: dict[str, Any] = {"sequences": elements_file, "window": width, "distance": of_embeddings}
+            score_variants(model, Path(scratch) / "variants.tsv", out, **options)
             return pyarrow.parquet.read_table(out)
 
         if pretrained:
-            table = scored(pretrained, window)
+            table = scored(pretrained, window, distance)
             ways["zero-shot, log-likelihood ratio"] = table["llr"].to_numpy()
             if distance != "none":
                 ways[f"zero-shot, {distance} distance"] = table[distance].to_numpy()
         if finetuned:
-            table = scored(finetuned, finetuned_window)
+            table = scored(finetuned, finetuned_window, None)
             ways["fine-tuned, log-odds"] = -table["log_odds"].to_numpy()
             ways["fine-tuned, difference score"] = table["score"].to_numpy()
     if train:

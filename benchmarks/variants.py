@@ -43,7 +43,7 @@ from benchmarks.record import peak_memory
 from dnabert.inference.variant_run import score_variants
 model, vcf, genome, out, window, strand, distance, precision = sys.argv[1:]
 start = time.perf_counter()
-done = score_variants(model, vcf, out, genome=genome, window=int(window), strand=strand, distance=distance,
+done = score_variants(model, vcf, out, genome=genome, window=int(window), strand=strand, distance=distance or None,
                       precision=precision)
 print(done.records, done.scored, done.windows, time.perf_counter() - start, peak_memory())
 """
@@ -214,7 +214,9 @@ def saturation(preset: str, task: str, fasta: Path, region: str, window: int, pr
         model = random_model(preset, task, Path(folder) / "model")
         out = Path(folder) / "out.parquet"
         start = time.perf_counter()
-        options: dict[str, Any] = {"window": window, "precision": precision, "distance": "none"}
+        options: dict[str, Any] = {"window": window, "precision": precision}
+        if task == "masked-lm":
+            options["distance"] = "none"
         done = score_variants(model, None, out, genome=fasta, saturation=region, **options)
         seconds = time.perf_counter() - start
         assert pyarrow.parquet.read_table(out).num_rows == done.scored
@@ -247,10 +249,10 @@ def main(
             )
             if whole:
                 figures[f"mini, {task}, all records, one strand"] = end_to_end(
-                    model, vcf, fasta, window, "+", "none", "float32"
+                    model, vcf, fasta, window, "+", "none" if task == "masked-lm" else "", "float32"
                 )
                 figures[f"mini, {task}, all records, defaults"] = end_to_end(
-                    model, vcf, fasta, window, "both", "cosine", "float32"
+                    model, vcf, fasta, window, "both", "", "float32"
                 )
     for preset in filter(None, presets.split(",")):
         for task in ("masked-lm", "classification"):

@@ -487,7 +487,7 @@ main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits files the POSIX way")
-@pytest.mark.parametrize("suffix", [".vcf", ".vcf.gz", ".bcf", ".tsv"])
+@pytest.mark.parametrize("suffix", [".vcf.gz", ".bcf", ".tsv"])
 def test_a_full_disk_keeps_the_old_file_and_what_was_scored(
     suffix: str, contigs: dict[str, str], genome: Path, model: Path, tmp_path: Path
 ) -> None:
@@ -514,6 +514,11 @@ def test_a_full_disk_keeps_the_old_file_and_what_was_scored(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(variant_run, "CHUNK", 50)
         assert score_variants(model, path, out, **options).windows == 0
+
+
+def test_a_score_that_a_model_does_not_give(vcf: Path, genome: Path, classifier: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--distance l2: this is a score of pre-trained models, and .*classifier is"):
+        score_variants(classifier, vcf, tmp_path / "out.tsv", genome=genome, window=41, distance="l2")
 
 
 def test_a_vcf_without_records(genome: Path, model: Path, tmp_path: Path) -> None:

@@ -57,11 +57,13 @@ def variants(
     ] = "0",
     strand: Annotated[str, typer.Option("--strand", help="both (averaged), + or -.")] = "both",
     distance: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--distance", help="Of both alleles' mean embeddings (pre-trained models): cosine, l2, or none, faster."
+            "--distance",
+            help="Of both alleles' mean embeddings (pre-trained models): cosine (default), l2, or none, faster.",
+            show_default=False,
         ),
-    ] = "cosine",
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a file with a REF that the genome lacks.")] = False,
     annotate: Annotated[
         list[Path] | None,

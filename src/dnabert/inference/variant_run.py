@@ -93,7 +93,7 @@ def score_variants(
     window: int | None = None,
     offsets: Sequence[int] = (0,),
     strand: str = "both",
-    distance: str = "cosine",
+    distance: str | None = None,
     strict: bool = False,
     annotate: Sequence[str | os.PathLike[str]] = (),
     motifs: str | os.PathLike[str] | None = None,
@@ -128,8 +128,9 @@ def score_variants(
         Bases that the variant lies right of the window's middle; scores are averaged over them.
     strand : str
         `both` (averaged), `+` or `-`.
-    distance : str
-        Pre-trained models: distance of both alleles' mean embeddings, `cosine`, `l2`, or `none` (a third of the time).
+    distance : str, optional
+        Of both alleles' mean embeddings, for pre-trained models alone: `cosine` (the default), `l2`, or `none` (a third
+        of the time).
     strict : bool
         Refuse files in which a REF disagrees with the genome; otherwise it is flagged and the stated REF is scored.
     annotate : sequence of path
@@ -157,8 +158,15 @@ def score_variants(
     target = Path(out)
     _check_output(target, variants_file)
     loaded = checkpoint.load(model)
+    if distance is not None and loaded.task != "masked-lm":
+        raise InputError(
+            f"--distance {distance}: this is a score of pre-trained models, and {model} is fine-tuned for "
+            f"{loaded.task}; leave it out, or give a pre-trained model"
+        )
     source = open_source(variants_file, genome=genome, sequences=sequences, saturation=saturation)
-    settings = Settings(_window(window, loaded, model, source, genome is None), tuple(offsets), strand, distance)
+    settings = Settings(
+        _window(window, loaded, model, source, genome is None), tuple(offsets), strand, distance or "cosine"
+    )
     variants.check_settings(loaded, settings)
     annotation = prepare(source.genome, [Path(path) for path in annotate], motifs, motif_names)
     survey = _survey(source, strict)
