@@ -124,13 +124,15 @@ def _read_blocks(path: Path) -> dict[str, np.ndarray]:
 
 
 def named(motifs: Motifs, name: str) -> list[int]:
-    """Find the motifs of a name: all of it, or one of its parts (`MA0139.1 CTCF`, `MA0139.1_CTCF`, `CTCF`)."""
+    """Find the motifs of a name: all of it, or a part (`CTCF` in `MA0139.1 CTCF`, `MA0139.1.CTCF`, `CTCF.H13CORE.0`)."""
     wanted = name.casefold()
-    return [
-        i
-        for i, full in enumerate(motifs.names)
-        if wanted == full.casefold() or wanted in re.split(r"[\s_|]+|(?<=\d)\.(?=[A-Za-z])", full.casefold())
-    ]
+    return [i for i, full in enumerate(motifs.names) if wanted in _parts(full.casefold())]
+
+
+def _parts(name: str) -> set[str]:
+    words = re.split(r"[\s_|]+", name)
+    versioned = (re.split(r"(?<=\d)\.(?=[a-z])", word) for word in words)  # MA0139.1.CTCF
+    return {name, *words, *(part for parts in versioned for part in parts), *(word.split(".")[0] for word in words)}
 
 
 def choose(motifs: Motifs, names: Sequence[str]) -> Motifs:
