@@ -124,7 +124,7 @@ def _read_blocks(path: Path) -> dict[str, np.ndarray]:
 
 
 def named(motifs: Motifs, name: str) -> list[int]:
-    """Find the motifs of a name: all of it, or a part (`CTCF` in `MA0139.1 CTCF`, `MA0139.1.CTCF`, `CTCF.H13CORE.0`)."""
+    """Find the motifs of a name: all of it, or a part (`CTCF` in `MA0139.1 CTCF`, `MA0139.1.CTCF`, `CTCF.H13CORE`)."""
     wanted = name.casefold()
     return [i for i, full in enumerate(motifs.names) if wanted in _parts(full.casefold())]
 
