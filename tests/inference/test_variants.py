@@ -214,6 +214,17 @@ def test_log_odds_stay_finite_where_probabilities_are_0_and_1() -> None:
     assert np.isfinite(values).all()
 
 
+def test_labels_that_stand_alone_and_numbers() -> None:
+    outputs = np.array([[[0.5, -2.0], [1.5, -2.0]]])  # one site, both alleles, two outputs
+    np.testing.assert_allclose(variants._number_summary(outputs), [[0.5, 1.5, 1.0, -2.0, -2.0, 0.0]])
+    p = 1 / (1 + np.exp(-outputs[0]))
+    expected = [
+        [r, a, a - r, (a - r) * max(r, a), math.log2(r / (1 - r)) - math.log2(a / (1 - a))]
+        for r, a in zip(*p, strict=True)
+    ]
+    np.testing.assert_allclose(variants._label_summary(outputs)[0], np.concatenate(expected), atol=1e-12)
+
+
 def saturated(genome: Genome, start: int, end: int) -> Alleles:
     return next(saturation_chunks(parse_region(f"chr2:{start}-{end}", genome), genome, 10_000))
 

@@ -9,13 +9,14 @@ hidden.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numba
 import numpy as np
 import pyarrow as pa
+import scipy.special
 import torch
 
 from dnabert.errors import InputError
@@ -358,14 +359,13 @@ def _likelihood_fields(loaded: Checkpoint, settings: Settings) -> list[Field]:  
     return found
 
 
-def _class_fields(loaded: Checkpoint, settings: Settings) -> list[Field]:  # noqa: ARG001
-    two = len(loaded.labels) == 2
+def _probability_fields(labels: Sequence[str], named: bool) -> list[Field]:
     found = []
-    for label in loaded.labels[1:] if two else loaded.labels:
-        end = "" if two else f"_{label}"
+    for label in labels:
+        end = f"_{label}" if named else ""
         found += [
-            Field(f"p_ref{end}", f"probability of class {label} with the reference allele"),
-            Field(f"p_alt{end}", f"probability of class {label} with the alternative allele"),
+            Field(f"p_ref{end}", f"probability of {label} with the reference allele"),
+            Field(f"p_alt{end}", f"probability of {label} with the alternative allele"),
             Field(f"difference{end}", "p_alt - p_ref"),
             Field(f"score{end}", "(p_alt - p_ref) * max(p_ref, p_alt)"),
             Field(f"log_odds{end}", "log2(p_ref/(1-p_ref)) - log2(p_alt/(1-p_alt))"),
@@ -373,15 +373,52 @@ def _class_fields(loaded: Checkpoint, settings: Settings) -> list[Field]:  # noq
     return found
 
 
+def _class_fields(loaded: Checkpoint, settings: Settings) -> list[Field]:  # noqa: ARG001
+    two = len(loaded.labels) == 2  # the first says what the second says
+    return _probability_fields(loaded.labels[1:] if two else loaded.labels, not two)
+
+
+def _label_fields(loaded: Checkpoint, settings: Settings) -> list[Field]:  # noqa: ARG001
+    return _probability_fields(loaded.labels, named=True)
+
+
+def _number_fields(loaded: Checkpoint, settings: Settings) -> list[Field]:  # noqa: ARG001
+    found = []
+    for label in loaded.labels:
+        end = "" if len(loaded.labels) == 1 else f"_{label}"
+        found += [
+            Field(f"predicted_ref{end}", f"{label} with the reference allele"),
+            Field(f"predicted_alt{end}", f"{label} with the alternative allele"),
+            Field(f"difference{end}", "the alternative's minus the reference's"),
+        ]
+    return found
+
+
 def _class_summary(logits: np.ndarray) -> np.ndarray:
     """Turn logits, shape (sites, 2, classes), into the columns of `_class_fields`."""
     first = 1 if logits.shape[2] == 2 else 0
-    p_ref, p_alt = softmax(logits)[..., first:].transpose(1, 0, 2)  # (sites, classes)
     odds = np.stack([logits[..., c] - _log_sum_others(logits, c) for c in range(first, logits.shape[2])], axis=2)
+    return _probability_columns(softmax(logits)[..., first:], odds)
+
+
+def _label_summary(logits: np.ndarray) -> np.ndarray:
+    """Turn logits of labels that stand alone, shape (sites, 2, labels), into the columns of `_label_fields`."""
+    return _probability_columns(scipy.special.expit(logits), logits)
+
+
+def _number_summary(outputs: np.ndarray) -> np.ndarray:
+    """Turn numbers, shape (sites, 2, outputs), into the columns of `_number_fields`."""
+    ref, alt = outputs.transpose(1, 0, 2)  # (sites, outputs)
+    return np.stack([ref, alt, alt - ref], axis=2).reshape(len(outputs), -1)
+
+
+def _probability_columns(probabilities: np.ndarray, odds: np.ndarray) -> np.ndarray:
+    """Lay out five columns a class from probabilities and their log-odds (nats), both of shape (sites, 2, classes)."""
+    p_ref, p_alt = probabilities.transpose(1, 0, 2)  # (sites, classes)
     difference = p_alt - p_ref
     log_odds = (odds[:, 0] - odds[:, 1]) / math.log(2)
     columns = [p_ref, p_alt, difference, difference * np.maximum(p_ref, p_alt), log_odds]
-    return np.stack(columns, axis=2).reshape(len(logits), -1)  # (sites, classes, 5) -> (sites, fields)
+    return np.stack(columns, axis=2).reshape(len(probabilities), -1)  # (sites, classes, 5) -> (sites, fields)
 
 
 def _log_sum_others(logits: np.ndarray, c: int) -> np.ndarray:
@@ -400,5 +437,7 @@ class _Task(NamedTuple):
 _TASKS = {
     "masked-lm": _Task(_likelihood_fields, _likelihood_view, lambda values: values),
     "classification": _Task(_class_fields, _outputs_view, _class_summary),
+    "multilabel": _Task(_label_fields, _outputs_view, _label_summary),
+    "regression": _Task(_number_fields, _outputs_view, _number_summary),
 }
 """Here alone it is said what a task's models give."""

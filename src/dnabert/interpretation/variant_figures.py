@@ -45,8 +45,8 @@ def read_scores(path: Path, measured: str | None = None) -> pa.Table:
 
 
 def main_score(names: list[str]) -> str:
-    """Return the column that figures show: the likelihood ratio, or the first class's log-odds."""
-    return "llr" if "llr" in names else next(name for name in names if name.startswith("log_odds"))
+    """Return the column that figures show: the likelihood ratio, the first log-odds, or the first difference."""
+    return next(name for start in ("llr", "log_odds", "difference") for name in names if name.startswith(start))
 
 
 def effects(content: pa.Table, name: str) -> np.ndarray:
@@ -92,9 +92,10 @@ def draw(table: Path, figure: Path, measured: str | None) -> list[Path]:
     for number, (contig, start, sequence, values) in enumerate(_stretches(content, effects(content, name))):
         if len(sequence) > LONGEST:
             raise InputError(f"--figure: a map of {len(sequence):,} bases cannot be read; {LONGEST:,} are the most")
-        what = "log-odds of the alternative - reference" if name.startswith("log_odds") else "log-likelihood ratio"
+        whats = {"llr": "log-likelihood ratio", "log_odds": "log-odds of the alternative - reference"}
+        what = next((text for start, text in whats.items() if name.startswith(start)), name)
         title = f"{contig}:{start:,}-{start + len(sequence):,}, {what}"
-        unit = "nats" if name == "llr" else "bits"
+        unit = "nats" if name == "llr" else "bits" if name.startswith("log_odds") else "output"
         drawn = plots.mutation_map(values, sequence, start=start, unit=unit, title=title)
         written += plots.save(drawn, stem if not number else stem.with_name(f"{stem.name}-{number + 1}"))
     return written
