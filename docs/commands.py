@@ -10,7 +10,17 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parent / "commands.md"
-COMMANDS = ("simulate", "pretrain", "finetune", "evaluate", "predict", "negatives", "check-leakage")
+COMMANDS = (
+    "simulate",
+    "pretrain",
+    "finetune",
+    "evaluate",
+    "predict",
+    "variants",
+    "negatives",
+    "check-leakage",
+    "benchmark",
+)
 
 
 def help_text(*words: str) -> str:

@@ -11,6 +11,7 @@ from dnabert.errors import InputError
 if TYPE_CHECKING:
     from dnabert.inference.loaded import LoadedModel, load
     from dnabert.inference.predict import Predictions, predict_file
+    from dnabert.inference.variant_run import score_variants
     from dnabert.sequence.genome import Genome
     from dnabert.sequence.negatives import make_negatives
     from dnabert.sequence.simulate import simulate
@@ -34,6 +35,7 @@ _HOMES = {
     "make_negatives": "dnabert.sequence.negatives",
     "predict_file": "dnabert.inference.predict",
     "pretrain": "dnabert.training.pretrain",
+    "score_variants": "dnabert.inference.variant_run",
     "simulate": "dnabert.sequence.simulate",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "make_negatives",
     "predict_file",
     "pretrain",
+    "score_variants",
     "simulate",
 ]
 

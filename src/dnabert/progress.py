@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import rich.console
 import rich.progress
+import rich.text
 
 from dnabert import processes
 
@@ -36,18 +37,31 @@ def track_bytes(description: str, total: int) -> Iterator[Callable[[int], None]]
 
 
 @contextmanager
-def track_items(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def track_items(description: str, total: int, unit: str) -> Iterator[Callable[[float], None]]:
     """Show a bar of items done with their rate and the time left; the function it gives takes the items just done."""
     columns = (
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
         rich.progress.TextColumn(unit),
+        _Rate(unit),
         rich.progress.TimeRemainingColumn(),
     )
     with rich.progress.Progress(*columns, console=console(), transient=True, disable=not _wanted()) as progress:
         task = progress.add_task(description, total=total)
         yield lambda done: progress.advance(task, done)
+
+
+class _Rate(rich.progress.ProgressColumn):
+    """Items a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: rich.progress.Task) -> rich.text.Text:
+        """Say it, once there is one."""
+        return rich.text.Text("" if task.speed is None else f"{task.speed:,.3g} {self.unit}/s")
 
 
 def _wanted() -> bool:

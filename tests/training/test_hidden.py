@@ -2,23 +2,11 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from dnabert.sequence.kmers import vocabulary
 from dnabert.training import hidden
-
-
-@pytest.mark.parametrize("k", [1, 2, 3, 4])
-def test_marginals_sum_the_kmers_with_the_base_in_the_middle(k: int) -> None:
-    logits = torch.randn(5, 4**k + 5, generator=torch.Generator().manual_seed(k))
-    probabilities = logits.softmax(dim=1).numpy()
-    expected = np.zeros((5, 4))
-    for i, token in enumerate(vocabulary(k)):
-        if i >= 5:
-            expected[:, "ATCG".index(token[k // 2])] += probabilities[:, i]
-    np.testing.assert_allclose(hidden.base_log_probabilities(logits, k).exp().numpy(), expected, atol=1e-6)
 
 
 def test_scores_of_a_known_case() -> None:

@@ -5,12 +5,12 @@ import sys
 
 import typer
 
-from dnabert.cli import benchmark, check_leakage, evaluate, finetune, negatives, predict, pretrain, simulate
+from dnabert.cli import benchmark, check_leakage, evaluate, finetune, negatives, predict, pretrain, simulate, variants
 from dnabert.errors import InputError
 
 app = typer.Typer(
     name="dnabert",
-    help="Read DNA with a language model: pre-train on genomes, fine-tune on few labels, evaluate, predict.",
+    help="Read DNA with a language model: pre-train on genomes, fine-tune on few labels, predict, score variants.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -21,6 +21,7 @@ for command in (
     finetune.finetune,
     evaluate.evaluate,
     predict.predict,
+    variants.variants,
     negatives.negatives,
     check_leakage.check_leakage,
     benchmark.benchmark,

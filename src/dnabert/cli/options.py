@@ -56,3 +56,13 @@ def numbers(text: str | None, option: str) -> list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"{option} {text}: numbers separated by commas are required") from None
+
+
+def whole_numbers(text: str, option: str) -> list[int]:
+    """Read whole numbers separated by commas."""
+    from dnabert.errors import InputError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{option} {text}: whole numbers separated by commas are required") from None

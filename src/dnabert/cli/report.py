@@ -10,6 +10,7 @@ import rich.table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dnabert.inference.variant_run import Summary
     from dnabert.training.leakage import Leakage
     from dnabert.training.metrics import Evaluation
 
@@ -80,3 +81,15 @@ def print_leakage(found: "Mapping[str, Leakage]") -> None:
             table.add_row(name, shared.split, reference, *("-" if n is None else f"{n:,}" for n in counts))
             name = ""
     console.print(table)
+
+
+def print_variants(summary: "Summary") -> None:
+    """Print how many alleles were scored, why others were not, and what is to be known about scores."""
+    table = rich.table.Table("alleles", "", box=rich.box.SIMPLE)
+    table.add_row("scored", f"{summary.scored:,}")
+    for name, count in summary.flagged.items():
+        table.add_row(f"  of them {name}", f"{count:,}")
+    for name, count in summary.not_scored.items():
+        table.add_row(f"not scored: {name}", f"{count:,}")
+    rich.console.Console().print(table)
+    print(f"Scores of {summary.alleles:,} alleles of {summary.records:,} records: {summary.out}")

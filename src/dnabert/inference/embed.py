@@ -39,10 +39,11 @@ def embed(engine: Engine, sequences: Given, pooling: str = "mean", batch_tokens:
     """
     if pooling not in POOLINGS:
         raise InputError(f"pooling '{pooling}': give one of {', '.join(POOLINGS)}")
-    return run(engine, as_table(sequences), functools.partial(_pooled, pooling=pooling), batch_tokens, "Embedding")
+    return run(engine, as_table(sequences), functools.partial(pooled, pooling=pooling), batch_tokens, "Embedding")
 
 
-def _pooled(checkpoint: Checkpoint, batch: PackedBatch, pooling: str) -> torch.Tensor:
+def pooled(checkpoint: Checkpoint, batch: PackedBatch, pooling: str) -> torch.Tensor:
+    """Pool the last layer of a batch, shape (sequences, hidden size), for `engine.run`."""
     bert = checkpoint.model.bert
     if pooling == "cls":
         return encode(bert, batch, batch.cu_seqlens[:-1].long())

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -24,6 +25,10 @@ BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 """Tokens of a batch where the caller does not say: more bring no speed, only memory."""
 
 Given: TypeAlias = Table | pa.Array | Sequence[str]
+Compute: TypeAlias = Callable[[Checkpoint, PackedBatch], torch.Tensor]
+"""Takes the checkpoint and a packed batch, returns a tensor of shape (sequences, ...)."""
+Advance: TypeAlias = Callable[[float], None]
+"""Takes the number of rows just done."""
 
 
 class Engine(NamedTuple):
@@ -80,10 +85,11 @@ def as_table(sequences: Given) -> Table:
 def run(
     engine: Engine,
     table: Sequences,
-    compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
+    compute: Compute,
     batch_tokens: int | None = None,
-    description: str = "Predicting",
+    description: str | None = "Predicting",
     entries: np.ndarray | None = None,
+    advance: Advance | None = None,
 ) -> np.ndarray:
     """Compute something for each sequence of a table, or for parts of it.
 
@@ -93,10 +99,8 @@ def run(
     table : Table or Windows
     compute : callable
         Takes the checkpoint and a packed batch, returns a tensor of shape (sequences, ...), or (entries of all, ...).
-    batch_tokens : int, optional
-        Budget of a batch. Where the device has no memory for it, half of it is tried.
-    description : str
-        Title of the progress bar.
+    batch_tokens, description, advance
+        As in `stream_rows`.
     entries : np.ndarray, int64, shape (rows,), optional
         How many entries `compute` returns for each sequence, for example its k-mers; one by default.
 
@@ -110,50 +114,131 @@ def run(
     InputError
         If a sequence is too short or too long, or the device has no memory for half of the budget either.
     """
-    loaded = engine.checkpoint
-    loaded.model.eval()
-    lengths = windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
+    return run_rows(engine, *_of_table(engine, table, compute), batch_tokens, description, entries, advance)
+
+
+def run_rows(
+    engine: Engine,
+    lengths: np.ndarray,
+    compute: Callable[[np.ndarray], torch.Tensor],
+    batch_tokens: int | None = None,
+    description: str | None = "Predicting",
+    entries: np.ndarray | None = None,
+    advance: Advance | None = None,
+) -> np.ndarray:
+    """Compute something for each of some rows that the caller packs; the rest as `run` and `stream_rows`.
+
+    Returns
+    -------
+    np.ndarray, float32, shape (rows or entries of all, ...)
+    """
+    ends = None if entries is None else np.cumsum(entries)
+    total = len(lengths) if ends is None else int(ends[-1])
+    results: np.ndarray | None = None
+
+    def keep(rows: np.ndarray, values: np.ndarray) -> None:
+        nonlocal results
+        if results is None:
+            results = np.empty((total, *values.shape[1:]), dtype=np.float32)
+        if ends is None or entries is None:
+            results[rows] = values
+        else:
+            counts = entries[rows]
+            results[np.arange(len(values)) + np.repeat(ends[rows] - np.cumsum(counts), counts)] = values
+
+    stream_rows(engine, lengths, compute, keep, batch_tokens, description, advance)
+    return np.empty((0,), dtype=np.float32) if results is None else results
+
+
+def stream(
+    engine: Engine,
+    table: Sequences,
+    compute: Compute,
+    keep: Callable[[np.ndarray, np.ndarray], None],
+    batch_tokens: int | None = None,
+    description: str | None = "Predicting",
+) -> None:
+    """Compute something for each sequence of a table and hand it over batch by batch, as `stream_rows`."""
+    lengths, of_rows = _of_table(engine, table, compute)
+    stream_rows(engine, lengths, of_rows, keep, batch_tokens, description)
+
+
+def stream_rows(
+    engine: Engine,
+    lengths: np.ndarray,
+    compute: Callable[[np.ndarray], torch.Tensor],
+    keep: Callable[[np.ndarray, np.ndarray], None],
+    batch_tokens: int | None = None,
+    description: str | None = "Predicting",
+    advance: Advance | None = None,
+) -> None:
+    """Compute something for rows that the caller packs and hand it over batch by batch.
+
+    Parameters
+    ----------
+    engine : Engine
+    lengths : np.ndarray, int64, shape (rows,)
+        Tokens of each row, `[CLS]` and `[SEP]` included.
+    compute : callable
+        Takes row numbers, int64, and returns a tensor of shape (rows given, ...).
+    keep : callable
+        Takes row numbers, int64, shape (sequences,), and what was computed for them, float32, shape (sequences, ...).
+        The longest sequences come first. Where memory runs short, rows come a second time.
+    batch_tokens : int, optional
+        Budget of a batch. Where the device has no memory for it, half of it is tried.
+    description : str, optional
+        Title of the progress bar; None shows none.
+    advance : callable, optional
+        Takes the number of rows just done, for a bar of the caller's; then none is shown here.
+
+    Raises
+    ------
+    InputError
+        If the device has no memory for half of the budget either.
+    """
+    engine.checkpoint.model.eval()
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])
     try:
         with within_memory(f"{engine.device} has no memory for batches of {budget:,} tokens (--batch-tokens)"):
-            return _run(engine, table, lengths, compute, budget, description, entries)
+            return _stream(engine, lengths, compute, keep, budget, description, advance)
     except DeviceMemoryError as error:
         say(f"Warning: {error}; trying half")
     with within_memory(
         f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; compute fewer at a time "
         "(--batch-tokens) or on another --device"
     ):
-        return _run(engine, table, lengths, compute, budget // 2, description, entries)
+        return _stream(engine, lengths, compute, keep, budget // 2, description, advance)
 
 
-def _run(
-    engine: Engine,
-    table: Sequences,
-    lengths: np.ndarray,
-    compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
-    budget: int,
-    description: str,
-    entries: np.ndarray | None,
-) -> np.ndarray:
+def _of_table(
+    engine: Engine, table: Sequences, compute: Compute
+) -> tuple[np.ndarray, Callable[[np.ndarray], torch.Tensor]]:
+    """Return the tokens of each row, and `compute` as a function of row numbers."""
     loaded = engine.checkpoint
-    ends = None if entries is None else np.cumsum(entries)
-    total = table.rows if ends is None else int(ends[-1])
-    results: np.ndarray | None = None
+
+    def of_rows(rows: np.ndarray) -> torch.Tensor:
+        return compute(loaded, pack_rows(table, rows, loaded.k, loaded.stride).to(engine.device))
+
+    return windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest), of_rows
+
+
+def _stream(
+    engine: Engine,
+    lengths: np.ndarray,
+    compute: Callable[[np.ndarray], torch.Tensor],
+    keep: Callable[[np.ndarray, np.ndarray], None],
+    budget: int,
+    description: str | None,
+    advance: Advance | None,
+) -> None:
+    shown = advance is None and description is not None
     with (
         torch.inference_mode(),
         computing(engine.device, engine.precision),
         layers_from(engine.prepared),
-        track_items(description, table.rows, "sequences") as advance,
+        track_items(description or "", len(lengths), "sequences") if shown else nullcontext(advance) as done,
     ):
         for rows in windows.batches_of_rows(lengths, budget):
-            batch = pack_rows(table, rows, loaded.k, loaded.stride).to(engine.device)
-            values = compute(loaded, batch).float().cpu().numpy()
-            if results is None:
-                results = np.empty((total, *values.shape[1:]), dtype=np.float32)
-            if ends is None or entries is None:
-                results[rows] = values
-            else:
-                counts = entries[rows]
-                results[np.arange(len(values)) + np.repeat(ends[rows] - np.cumsum(counts), counts)] = values
-            advance(len(rows))
-    return np.empty((0,), dtype=np.float32) if results is None else results
+            keep(rows, compute(rows).float().cpu().numpy())
+            if done is not None:
+                done(len(rows))

@@ -125,10 +125,10 @@ def logits_of(started: Engine, table: Table, batch_tokens: int | None = None) ->
     loaded = started.checkpoint
     cut = as_read(loaded, table)
     if not isinstance(cut, Windows):
-        return run(started, table, _logits, batch_tokens).reshape(table.rows, len(loaded.labels))
+        return run(started, table, batch_logits, batch_tokens).reshape(table.rows, len(loaded.labels))
     if loaded.task == "per-base":
         return _logits_of_bases(started, cut, batch_tokens)
-    vectors = run(started, cut, vectors_of, batch_tokens)
+    vectors = run(started, cut, batch_vectors, batch_tokens)
     with torch.inference_mode():
         head = loaded.model.fromvectors_of(
             torch.from_numpy(vectors).to(started.device), torch.from_numpy(cut.counts).to(started.device)
@@ -158,7 +158,7 @@ def _scanned(started: Engine, table: Table, batch_tokens: int | None, scan: str,
     if table.second is not None:
         raise InputError(f"{table.path}: --scan: rows with a second sequence cannot be scanned; leave it out")
     cut = windows.cut(table, bases, step)
-    logits = run(started, cut, _logits, batch_tokens)
+    logits = run(started, cut, batch_logits, batch_tokens)
     two = started.checkpoint.task == "classification"
     scores = logits[:, 1:] - logits[:, :1] if two else logits  # (windows, outputs)
     firsts = np.cumsum(cut.counts) - cut.counts
@@ -189,7 +189,7 @@ def _logits_of_bases(started: Engine, cut: Windows, batch_tokens: int | None) ->
     loaded = started.checkpoint
     bases = cut.ends - cut.starts
     kmers = windows.check_lengths(cut, loaded.k, loaded.stride, loaded.longest) - 2
-    tokens = run(started, cut, _logits, batch_tokens, entries=kmers)
+    tokens = run(started, cut, batch_logits, batch_tokens, entries=kmers)
     return tokens[token_of_base(bases, loaded.k, loaded.stride)[own(cut)]]
 
 
@@ -201,12 +201,13 @@ def own(cut: Windows) -> np.ndarray:
     return np.nonzero((at >= np.repeat(first, bases)) & (at < np.repeat(end, bases)))[0]
 
 
-def _logits(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
+def batch_logits(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
+    """Compute the logits of a batch, shape (sequences, labels), for `engine.run`."""
     logits: torch.Tensor = checkpoint.model(*batch).logits
     return logits
 
 
-def vectors_of(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
+def batch_vectors(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
     """Compute the vectors of a batch that the head reads, for `engine.run`."""
     vectors: torch.Tensor = checkpoint.model.vectors(batch)
     return vectors

@@ -1,6 +1,7 @@
 """Columns of delimited text, plain or compressed, read in a stream by Arrow."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,18 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ())
     InputError
         If the file cannot be read, a column name stands twice, or a row is ragged.
     """
+    with _opened(path, integers) as batches:
+        return _collect(batches, find(batches.schema.names, whole), path.stat().st_size)
+
+
+def stream(path: Path, *, integers: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    """Read a table with a header piece by piece; parameters and errors are those of `read`."""
+    with _opened(path, integers) as batches:
+        yield from batches
+
+
+@contextmanager
+def _opened(path: Path, integers: Sequence[str]) -> Iterator[pyarrow.csv.CSVStreamingReader]:
     ragged: list[pyarrow.csv.InvalidRow] = []
 
     def keep(row: pyarrow.csv.InvalidRow) -> str:
@@ -48,7 +61,7 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ())
         delimiter, names = _dialect(path, head)
         types = {name: pa.int64() if name.lower() in integers else pa.large_string() for name in names}
         with pa.input_stream(str(path), compression="detect") as stream:
-            batches = pyarrow.csv.open_csv(
+            yield pyarrow.csv.open_csv(
                 stream,
                 read_options=pyarrow.csv.ReadOptions(
                     column_names=names, skip_rows=1, use_threads=False, block_size=_BLOCK_BYTES
@@ -56,7 +69,6 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ())
                 parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=keep),
                 convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
             )
-            content = _collect(batches, find(names, whole), path.stat().st_size)
     except (EOFError, OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
     if ragged:
@@ -65,7 +77,6 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ())
             f"{path} line {row.number}: {row.expected_columns} columns are required "
             f"({', '.join(names)}), this line has {row.actual_columns}; fill or delete it"
         )
-    return content
 
 
 def find(names: Sequence[str], wanted: Sequence[str]) -> str | None:

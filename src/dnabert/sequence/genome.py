@@ -79,6 +79,27 @@ class Genome(NamedTuple):
         starts = np.concatenate([[0], np.cumsum(contigs["lengths"], dtype=np.int64)])
         return cls(path, np.memmap(entry / "codes.u8", dtype=np.uint8, mode="r"), tuple(contigs["names"]), starts)
 
+    @classmethod
+    def of_letters(cls, path: Path, names: Sequence[str], letters: np.ndarray, offsets: np.ndarray) -> "Genome":
+        """Hold sequences in memory as contigs.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            Where they come from, for messages.
+        names : sequence of str, length contigs
+        letters : np.ndarray, uint8, shape (bytes,)
+            All sequences, one after the other. What is no nucleotide letter reads as unknown.
+        offsets : np.ndarray, int64, shape (contigs + 1,)
+            Where each sequence starts in `letters`.
+
+        Returns
+        -------
+        Genome
+        """
+        codes = np.minimum(CODE_OF_BYTE[letters[offsets[0] : offsets[-1]]], UNKNOWN)
+        return cls(path, codes, tuple(names), offsets - offsets[0])
+
     @property
     def lengths(self) -> np.ndarray:
         """int64, shape (contigs,): bases of each contig."""

@@ -40,6 +40,11 @@ def token_count(bases: int, k: int, stride: int = 1) -> int:
     return max(0, (bases - k) // stride + 1)
 
 
+def middle_offset(k: int) -> int:
+    """Return the offset in a k-mer at which a hidden base is asked for: k // 2, 0-based."""
+    return k // 2
+
+
 @functools.cache
 def vocabulary(k: int) -> tuple[str, ...]:
     """List the tokens of a model over k-mers in the order of their ids.

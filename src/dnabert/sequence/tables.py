@@ -6,7 +6,7 @@ k-mer kernels read in place. A million rows never become a million Python string
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -198,23 +198,43 @@ def check_output(path: str | os.PathLike[str]) -> None:
 
 def write(columns: pa.Table, path: str | os.PathLike[str]) -> None:
     """Write columns as TSV, CSV or Parquet, by the suffix; the file appears whole or not at all."""
+    write_parts(lambda: [columns], path, columns)
+
+
+def write_parts(parts: Callable[[], Iterable[pa.Table]], path: str | os.PathLike[str], empty: pa.Table) -> None:
+    """Write tables of the same columns one after the other into one file, holding one at a time.
+
+    Parameters
+    ----------
+    parts : callable
+        Goes through the tables; may be called again.
+    path : path
+        As in `write`.
+    empty : pa.Table
+        Says the columns where there are no parts.
+    """
     check_output(path)
     suffix = Path(path).suffix.lower()
+    schema = next(iter(parts()), empty).schema
     with replacing(path) as temporary:
         if suffix in PARQUET_SUFFIXES:
-            pyarrow.parquet.write_table(columns, temporary)
+            with pyarrow.parquet.ParquetWriter(temporary, schema) as file:
+                for part in parts():
+                    file.write_table(part)
         else:
-            _write_text(columns, temporary, "\t" if suffix == ".tsv" else ",")
+            _write_text(parts, schema, temporary, "\t" if suffix == ".tsv" else ",")
 
 
-def _write_text(columns: pa.Table, path: Path, delimiter: str) -> None:
+def _write_text(parts: Callable[[], Iterable[pa.Table]], schema: pa.Schema, path: Path, delimiter: str) -> None:
     for quoting in (
         "none",
         "needed",
     ):  # Arrow quotes all text or none, and refuses none where a value holds a delimiter
         options = pyarrow.csv.WriteOptions(delimiter=delimiter, quoting_style=quoting, quoting_header=quoting)
         try:
-            pyarrow.csv.write_csv(columns, path, options)
+            with pyarrow.csv.CSVWriter(path, schema, write_options=options) as file:
+                for part in parts():
+                    file.write(part)
         except pa.ArrowInvalid:
             continue
         return

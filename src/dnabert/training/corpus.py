@@ -14,14 +14,13 @@ from dnabert.errors import InputError
 from dnabert.model.packing import PackedBatch, pack
 from dnabert.sequence.alphabet import reverse_complement
 from dnabert.sequence.genome import Genome, fraction_unknown
-from dnabert.sequence.kmers import MASK, encode
+from dnabert.sequence.kmers import MASK, encode, middle_offset
 from dnabert.training import masking
 from dnabert.training.masking import (
     MaskPolicy,
     draw_runs,
     hidden_bases,
     masked_tokens,
-    middle_offset,
     replacements,
 )
 from dnabert.training.regions import MOSTLY_UNKNOWN, SHORTEST, Regions

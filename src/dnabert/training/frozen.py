@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from dnabert.errors import InputError
 from dnabert.inference.engine import Engine, run
-from dnabert.inference.predict import OUTPUTS, as_read, reverse_complement_table, vectors_of
+from dnabert.inference.predict import OUTPUTS, as_read, batch_vectors, reverse_complement_table
 from dnabert.progress import say
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Windows
@@ -83,7 +83,7 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
 def vectors(engine: Engine, table: Table) -> np.ndarray:
     """Compute the vector of each row, float32, shape (rows, features): the mean over its windows."""
     read = as_read(engine.checkpoint, table)
-    found = run(engine, read, vectors_of, description="Embedding")
+    found = run(engine, read, batch_vectors, description="Embedding")
     if not isinstance(read, Windows):
         return found
     total = np.zeros((table.rows, found.shape[1]))

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 
 from dnabert.model.device import computing
-from dnabert.sequence.kmers import FIRST_KMER
+from dnabert.model.marginals import base_log_probabilities
+from dnabert.sequence.kmers import FIRST_KMER, middle_offset
 from dnabert.training.corpus import MaskedBatch
-from dnabert.training.masking import middle_offset
 
 
 class HiddenBases(NamedTuple):
@@ -26,26 +26,6 @@ class HiddenBases(NamedTuple):
 
     bases: int
     sums: torch.Tensor
-
-
-def base_log_probabilities(logits: torch.Tensor, k: int) -> torch.Tensor:
-    """Sum the probabilities of k-mers by the base at their middle offset.
-
-    Parameters
-    ----------
-    logits : torch.Tensor, shape (rows, 4**k + 5)
-    k : int
-        Bases per token.
-
-    Returns
-    -------
-    torch.Tensor, float32, shape (rows, 4)
-        Log of the marginal of A, T, C, G.
-    """
-    logits = logits.float()
-    offset = middle_offset(k)
-    kmers = logits[:, FIRST_KMER:].reshape(-1, 4**offset, 4, 4 ** (k - 1 - offset))
-    return torch.logsumexp(kmers, dim=(1, 3)) - torch.logsumexp(logits, dim=1, keepdim=True)
 
 
 def score_hidden(logits: torch.Tensor, labels: torch.Tensor, k: int) -> HiddenBases:

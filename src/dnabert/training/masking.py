@@ -174,8 +174,3 @@ def hidden_bases(masked: np.ndarray, k: int) -> np.ndarray:
     for offset in range(k):
         spelled[offset : offset + len(masked)] |= ~masked
     return ~spelled
-
-
-def middle_offset(k: int) -> int:
-    """Return the offset in a k-mer at which a hidden base is asked for: k // 2, 0-based."""
-    return k // 2

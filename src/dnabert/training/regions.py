@@ -8,7 +8,7 @@ import numpy as np
 
 from dnabert.errors import InputError
 from dnabert.sequence import tables
-from dnabert.sequence.alphabet import CODE_OF_BYTE, reverse_complement
+from dnabert.sequence.alphabet import reverse_complement
 from dnabert.sequence.genome import Genome, fraction_unknown
 from dnabert.sequence.kmers import encode
 
@@ -56,8 +56,7 @@ def open_source(path: str | os.PathLike[str]) -> Genome:
     if not tables.is_table(path):
         return Genome.open(path)
     table = tables.read(path)
-    starts = table.offsets - table.offsets[0]
-    return Genome(table.path.resolve(), CODE_OF_BYTE[table.letters[table.offsets[0] : table.offsets[-1]]], (), starts)
+    return Genome.of_letters(table.path.resolve(), (), table.letters, table.offsets)
 
 
 def split_regions(sources: Sequence[Genome], holdout: Sequence[str], k: int) -> tuple[Regions, Regions]:
