@@ -81,9 +81,41 @@ def run(
     table: Table,
     compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
     batch_tokens: int | None = None,
-    description: str = "Predicting",
+    description: str | None = "Predicting",
 ) -> np.ndarray:
-    """Compute something for each sequence of a table.
+    """Compute something of one shape for each sequence of a table.
+
+    Parameters
+    ----------
+    engine, table, compute, batch_tokens, description
+        As in `stream`.
+
+    Returns
+    -------
+    np.ndarray, float32, shape (rows, ...)
+        In the order of the table, whatever the batches were.
+    """
+    results = np.empty((0,), dtype=np.float32)
+
+    def keep(rows: np.ndarray, values: np.ndarray) -> None:
+        nonlocal results
+        if not len(results):
+            results = np.empty((table.rows, *values.shape[1:]), dtype=np.float32)
+        results[rows] = values
+
+    stream(engine, table, compute, keep, batch_tokens, description)
+    return results
+
+
+def stream(
+    engine: Engine,
+    table: Table,
+    compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
+    keep: Callable[[np.ndarray, np.ndarray], None],
+    batch_tokens: int | None = None,
+    description: str | None = "Predicting",
+) -> None:
+    """Compute something for each sequence of a table and hand it over batch by batch.
 
     Parameters
     ----------
@@ -91,15 +123,13 @@ def run(
     table : Table
     compute : callable
         Takes the checkpoint and a packed batch, returns a tensor of shape (sequences, ...).
+    keep : callable
+        Takes row numbers, int64, shape (sequences,), and what was computed for them, float32, shape (sequences, ...).
+        The longest sequences come first. Where memory runs short, rows come a second time.
     batch_tokens : int, optional
         Budget of a batch. Where the device has no memory for it, half of it is tried.
-    description : str
-        Title of the progress bar.
-
-    Returns
-    -------
-    np.ndarray, float32, shape (rows, ...)
-        In the order of the table, whatever the batches were.
+    description : str, optional
+        Title of the progress bar; None shows none.
 
     Raises
     ------
@@ -112,37 +142,33 @@ def run(
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])
     try:
         with within_memory(f"{engine.device} has no memory for batches of {budget:,} tokens (--batch-tokens)"):
-            return _run(engine, table, lengths, compute, budget, description)
+            return _stream(engine, table, lengths, compute, keep, budget, description)
     except DeviceMemoryError as error:
         say(f"Warning: {error}; trying half")
     with within_memory(
         f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; compute fewer at a time "
         "(--batch-tokens) or on another --device"
     ):
-        return _run(engine, table, lengths, compute, budget // 2, description)
+        return _stream(engine, table, lengths, compute, keep, budget // 2, description)
 
 
-def _run(
+def _stream(
     engine: Engine,
     table: Table,
     lengths: np.ndarray,
     compute: Callable[[Checkpoint, PackedBatch], torch.Tensor],
+    keep: Callable[[np.ndarray, np.ndarray], None],
     budget: int,
-    description: str,
-) -> np.ndarray:
+    description: str | None,
+) -> None:
     loaded = engine.checkpoint
-    results: np.ndarray | None = None
     with (
         torch.inference_mode(),
         computing(engine.device, engine.precision),
         layers_from(engine.prepared),
-        track_items(description, table.rows, "sequences") as advance,
+        track_items(description or "", table.rows, "sequences", shown=description is not None) as advance,
     ):
         for rows in tables.batches_of_rows(lengths, budget):
             batch = pack_rows(table, rows, loaded.k, loaded.stride).to(engine.device)
-            values = compute(loaded, batch).float().cpu().numpy()
-            if results is None:
-                results = np.empty((table.rows, *values.shape[1:]), dtype=np.float32)
-            results[rows] = values
+            keep(rows, compute(loaded, batch).float().cpu().numpy())
             advance(len(rows))
-    return np.empty((0,), dtype=np.float32) if results is None else results

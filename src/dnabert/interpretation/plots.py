@@ -24,7 +24,7 @@ COLOURS = {"A": "#009E73", "C": "#0072B2", "G": "#E69F00", "T": "#D55E00", "N": 
 DIVERGING, SEQUENTIAL = "RdBu_r", "cividis"
 """Scales that stay readable without red-green vision: around 0, and from 0 upwards."""
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 7,
     "axes.titlesize": 8,
     "axes.linewidth": 0.6,
