@@ -11,6 +11,7 @@ from dnabert.errors import InputError
 if TYPE_CHECKING:
     from dnabert.inference.loaded import LoadedModel, load
     from dnabert.inference.predict import Predictions, predict_file
+    from dnabert.interpretation.explain import explain
     from dnabert.sequence.genome import Genome
     from dnabert.sequence.simulate import simulate
     from dnabert.sequence.tokenizer import KmerTokenizer
@@ -24,6 +25,7 @@ _HOMES = {
     "LoadedModel": "dnabert.inference.loaded",
     "Predictions": "dnabert.inference.predict",
     "evaluate": "dnabert.training.evaluate",
+    "explain": "dnabert.interpretation.explain",
     "finetune": "dnabert.training.finetune",
     "load": "dnabert.inference.loaded",
     "predict_file": "dnabert.inference.predict",
@@ -38,6 +40,7 @@ __all__ = [
     "LoadedModel",
     "Predictions",
     "evaluate",
+    "explain",
     "finetune",
     "load",
     "predict_file",

@@ -5,18 +5,25 @@ import sys
 
 import typer
 
-from dnabert.cli import evaluate, finetune, predict, pretrain, simulate
+from dnabert.cli import evaluate, explain, finetune, predict, pretrain, simulate
 from dnabert.errors import InputError
 
 app = typer.Typer(
     name="dnabert",
-    help="Read DNA with a language model: pre-train on genomes, fine-tune on few labels, evaluate, predict.",
+    help="Read DNA with a language model: pre-train on genomes, fine-tune on few labels, evaluate, predict, explain.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (pretrain.pretrain, finetune.finetune, evaluate.evaluate, predict.predict, simulate.simulate):
+for command in (
+    pretrain.pretrain,
+    finetune.finetune,
+    evaluate.evaluate,
+    predict.predict,
+    explain.explain,
+    simulate.simulate,
+):
     app.command(no_args_is_help=True)(command)
 
 

@@ -34,3 +34,15 @@ def numbers(text: str | None, option: str) -> list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"{option} {text}: numbers separated by commas are required") from None
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...] | None:
+    """Read whole numbers separated by commas; None for `all`."""
+    from dnabert.errors import InputError
+
+    if text == "all":
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} {text}: 'all', or whole numbers separated by commas are required") from None

@@ -68,15 +68,19 @@ def attention(
     table = as_table(sequences)
     loaded = engine.checkpoint
     config = loaded.model.config
-    chosen = _chosen("layer", layers, config.num_hidden_layers)
-    some = _chosen("head", heads, config.num_attention_heads)
+    chosen = choose("layer", layers, config.num_hidden_layers)
+    some = choose("head", heads, config.num_attention_heads)
     if rollout and len(chosen) > 1:
         if layers is not None:
             raise InputError(f"rollout follows attention up to one layer, {len(chosen)} are given; name one")
         chosen = chosen[-1:]
     lengths = np.diff(table.offsets)
     out = empty_scores(table) if out is None else out
-    make = functools.partial(_rollout_reader if rollout else _rows_reader, layers=chosen, heads=some)
+    make: MakeReader = (
+        functools.partial(_rollout_reader, layer=chosen[-1], heads=some)
+        if rollout
+        else functools.partial(summing_reader, layers=chosen, heads=some, compute=_summed_rows)
+    )
 
     def keep(rows: np.ndarray, values: np.ndarray) -> None:
         out[rows] = np.nan
@@ -84,7 +88,7 @@ def attention(
             same = lengths[rows] == length
             out[rows[same], :length] = _per_base(values[same], int(length), loaded)
 
-    stream(engine, table, functools.partial(_attention, make=make), keep, batch_tokens, "Reading attention")
+    stream(engine, table, functools.partial(read_batch, make=make), keep, batch_tokens, "Reading attention")
     return out
 
 
@@ -93,7 +97,8 @@ def empty_scores(table: tables.Table, *more: int) -> np.ndarray:
     return np.full((table.rows, int(np.diff(table.offsets).max(initial=0)), *more), np.nan, dtype=np.float32)
 
 
-def _chosen(what: str, numbers: Sequence[int] | None, count: int) -> list[int]:
+def choose(what: str, numbers: Sequence[int] | None, count: int) -> list[int]:
+    """Number the layers or heads that are chosen, from 0, in order; raise InputError for one there is not."""
     if numbers is None:
         return list(range(count))
     for number in numbers:
@@ -106,50 +111,58 @@ def _chosen(what: str, numbers: Sequence[int] | None, count: int) -> list[int]:
 
 
 MakeReader = Callable[[list[torch.Tensor]], Reader]
+"""Makes a reader that leaves one tensor in the list it is given."""
 
 
-def _attention(checkpoint: Checkpoint, batch: PackedBatch, make: MakeReader) -> torch.Tensor:
-    """Compute the attention of `[CLS]` to all tokens, shape (sequences, longest), for `engine.stream`."""
+def read_batch(checkpoint: Checkpoint, batch: PackedBatch, make: MakeReader) -> torch.Tensor:
+    """Run the encoder on a batch and return what a reader found, for `engine.stream`."""
     found: list[torch.Tensor] = []
     with reading(make(found)):
         encode(checkpoint.model.bert, batch, batch.cu_seqlens[:-1].long())
     return found[0]
 
 
-def _rows_reader(found: list[torch.Tensor], layers: list[int], heads: list[int]) -> Reader:
-    """Make a reader that adds up the rows of `[CLS]`: one entry in `found`, shape (sequences, longest)."""
+def summing_reader(
+    found: list[torch.Tensor],
+    layers: list[int],
+    heads: list[int],
+    compute: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor],
+) -> Reader:
+    """Make a reader that adds up over layers what `compute` makes of the queries and keys of the chosen heads."""
     layer = -1
 
     def read(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> None:
         nonlocal layer
         layer += 1
-        if layer not in layers:
-            return
-        rows = first_rows(query[:, heads], key[:, heads], cu_seqlens, scaling).sum(dim=1)
-        found[:] = [found[0] + rows] if found else [rows]
+        if layer in layers:
+            value = compute(query[:, heads], key[:, heads], cu_seqlens, scaling)
+            found[:] = [found[0] + value] if found else [value]
 
     return read
 
 
-def _rollout_reader(found: list[torch.Tensor], layers: list[int], heads: list[int]) -> Reader:
-    """Make a reader that follows attention to one layer: one entry in `found`, shape (sequences, longest)."""
-    layer = -1
+def _summed_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> torch.Tensor:
+    return first_rows(query, key, cu_seqlens, scaling).sum(dim=1)  # (sequences, longest)
+
+
+def _rollout_reader(found: list[torch.Tensor], layer: int, heads: list[int]) -> Reader:
+    """Make a reader that follows attention up to one layer: one entry in `found`, shape (sequences, longest)."""
+    seen = -1
     paths: list[torch.Tensor] = []  # of each sequence, (tokens, tokens): how much of each input a token holds
 
     def read(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> None:
-        nonlocal layer
-        layer += 1
-        if layer > layers[0]:
+        nonlocal seen
+        seen += 1
+        if seen > layer:
             return
-        bounds = cu_seqlens.tolist()
-        for i, (start, end) in enumerate(itertools.pairwise(bounds)):
+        for i, (start, end) in enumerate(itertools.pairwise(cu_seqlens.tolist())):
             weights = full_map(query[start:end, heads], key[start:end, heads], scaling).mean(dim=0)
             step = (weights + torch.eye(end - start, device=weights.device)) / 2
-            if layer == 0:
+            if seen == 0:
                 paths.append(step)
             else:
                 paths[i] = step @ paths[i]
-        if layer == layers[0]:
+        if seen == layer:
             rows = [path[0] for path in paths]
             found.append(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True))
 

@@ -4,6 +4,7 @@ Each function returns a matplotlib figure and touches no global state; `save` wr
 """
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,228 @@ def mutation_map(
     bar = figure.colorbar(image, ax=[axes for axes, _ in lines], fraction=0.03, pad=0.01, aspect=12)
     bar.set_label(f"Effect ({unit})")
     return figure
+
+
+@mpl.rc_context(STYLE)
+def landscape(
+    scores: np.ndarray, *, start: int = 0, unit: str = "attention", title: str = "", mark: int | None = None
+) -> Figure:
+    """Draw scores of a set of sequences: their mean on top, a row a sequence below.
+
+    Parameters
+    ----------
+    scores : np.ndarray, float, shape (sequences, bases)
+        NaN where a sequence has ended. Scores below 0 bring a scale around 0.
+    start : int
+        Position of the first base, for the axis (0-based).
+    unit : str
+        Of the scores.
+    title : str
+    mark : int, optional
+        A position to mark with a line.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Of more than 500 sequences, neighbours share a row, as their mean.
+    """
+    figure = Figure(figsize=(WIDTH / 2, 3.4), layout="constrained")
+    top, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
+    with warnings.catch_warnings():  # a position that no sequence reaches has no mean
+        warnings.simplefilter("ignore", RuntimeWarning)
+        parts = np.array_split(scores, min(len(scores), ROWS))
+        rows = np.stack([np.nanmean(part, axis=0) for part in parts])
+        mean = np.nanmean(scores, axis=0)
+    finite = np.abs(rows[np.isfinite(rows)])
+    high = float(np.quantile(finite, 0.99)) if len(finite) else 1.0
+    signed = bool((rows < 0).any())
+    extent = (start - 0.5, start + scores.shape[1] - 0.5, len(scores), 0)
+    image = below.imshow(
+        rows,
+        cmap=DIVERGING if signed else SEQUENTIAL,
+        vmin=-high if signed else 0,
+        vmax=high or 1.0,
+        aspect="auto",
+        interpolation="nearest",
+        extent=extent,
+    )
+    top.plot(start + np.arange(scores.shape[1]), mean, color="black", linewidth=0.8)
+    top.set_ylabel("Mean")
+    if mark is not None:
+        for axes in (top, below):
+            axes.axvline(start + mark, color=COLOURS["T"], linewidth=0.6, linestyle="--")
+    below.set_ylabel("Sequence")
+    below.set_xlabel("Position (bp, 0-based)")
+    bar = figure.colorbar(
+        image, ax=below, location="bottom", fraction=0.06, pad=0.02, aspect=30, extend="both" if signed else "max"
+    )
+    bar.set_label(unit[:1].upper() + unit[1:])
+    _without_box(top)
+    if title:
+        figure.suptitle(title, fontsize=8)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def track(scores: np.ndarray, sequence: str, *, start: int = 0, unit: str = "attention", title: str = "") -> Figure:
+    """Draw one sequence with letters as high as their scores.
+
+    Parameters
+    ----------
+    scores : np.ndarray, float, shape (bases,)
+        A score a base; those below 0 hang down.
+    sequence : str, length bases
+    start : int
+        Position of the first base, for the axis (0-based).
+    unit : str
+        Of the scores.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Lines of 100 bases, one scale.
+
+    Raises
+    ------
+    InputError
+        If the lengths differ.
+    """
+    if scores.shape != (len(sequence),):
+        raise InputError(f"scores of shape {scores.shape} do not fit a sequence of {len(sequence)} bases")
+    sequence = sequence.upper().replace("U", "T")
+    heights = np.zeros((len(sequence), 4))
+    for i, base in enumerate(sequence):
+        if base in BASES:
+            heights[i, BASES.index(base)] = np.nan_to_num(scores[i])
+    figure, lines = _lines(sequence, height=0.7, title=title)
+    low, high = min(0.0, float(heights.min())), max(0.0, float(heights.max())) or 1.0
+    for axes, first in lines:
+        _logo(axes, heights[first : first + LINE])
+        axes.set_xlim(-0.5, min(LINE, len(sequence)) - 0.5)
+        axes.set_ylim(low * 1.05, high * 1.05)
+        axes.set_ylabel(unit[:1].upper() + unit[1:])
+        _letters_below(axes, sequence[first : first + LINE], start + first)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def context_map(weights: np.ndarray, *, start: int = 0, title: str = "", mark: int | None = None) -> Figure:
+    """Draw the attention of every base of a sequence to every other.
+
+    Parameters
+    ----------
+    weights : np.ndarray, float, shape (bases, bases)
+        Entry (i, j): the attention of base i to base j.
+    start : int
+        Position of the first base, for the axes (0-based).
+    title : str
+    mark : int, optional
+        The attended position to mark with a line.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(WIDTH / 2, WIDTH / 2), layout="constrained")
+    axes = figure.subplots()
+    end = start + len(weights) - 0.5
+    image = axes.imshow(
+        weights,
+        cmap=SEQUENTIAL,
+        vmin=0,
+        vmax=float(np.quantile(weights, 0.99)) or 1.0,
+        interpolation="nearest",
+        extent=(start - 0.5, end, end, start - 0.5),
+    )
+    if mark is not None:
+        axes.axvline(start + mark, color=COLOURS["T"], linewidth=0.6, linestyle="--")
+    axes.set_xlabel("Attended position (bp, 0-based)")
+    axes.set_ylabel("Attending position (bp, 0-based)")
+    bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, extend="max")
+    bar.set_label("Attention, summed over heads")
+    if title:
+        axes.set_title(title)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def motif_logo(
+    frequencies: np.ndarray, *, title: str = "", match: np.ndarray | None = None, match_title: str = "", offset: int = 0
+) -> Figure:
+    """Draw a motif, and below it the database's motif that it matches.
+
+    Parameters
+    ----------
+    frequencies : np.ndarray, float, shape (width, 4)
+        Shares of A, C, G, T at each position.
+    title : str
+    match : np.ndarray, float, shape (its width, 4), optional
+        The motif of the database, in the direction in which it matches.
+    match_title : str
+    offset : int
+        Where the match starts, counted from the motif's first position; below 0 if before it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    both = [(frequencies, title, 0)] + ([] if match is None else [(match, match_title, offset)])
+    figure = Figure(figsize=(WIDTH / 2, 0.4 + 1.0 * len(both)), layout="constrained")
+    rows = figure.subplots(len(both), 1, sharex=True, squeeze=False)[:, 0]
+    first = min(start for _, _, start in both)
+    last = max(start + len(one) for one, _, start in both)
+    for axes, (one, name, start) in zip(rows, both, strict=True):
+        heights = np.zeros((last - first, 4))
+        heights[start - first : start - first + len(one)] = one * information(one)[:, None]
+        _logo(axes, heights)
+        axes.set_ylim(0, 2)
+        axes.set_ylabel("Information (bits)")
+        axes.set_title(name)
+        axes.set_xlim(-0.5, last - first - 0.5)
+        ticks = [i for i in range(last - first) if (i + first) % 5 == 4 or i + first == 0]
+        axes.set_xticks(ticks, [str(i + first + 1) for i in ticks])
+        _without_box(axes)
+    rows[-1].set_xlabel("Position in the motif (bp)")
+    return figure
+
+
+def information(frequencies: np.ndarray) -> np.ndarray:
+    """Compute the information of each position of a motif against even bases.
+
+    Parameters
+    ----------
+    frequencies : np.ndarray, float, shape (width, 4)
+
+    Returns
+    -------
+    np.ndarray, float64, shape (width,)
+        Bits, 0 to 2.
+    """
+    shares = np.maximum(frequencies, 1e-12)
+    return np.clip(2 + (frequencies * np.log2(shares)).sum(axis=1), 0, 2)
+
+
+def _logo(axes: Axes, heights: np.ndarray) -> None:
+    import logomaker
+    import pandas as pd  # what logomaker takes
+
+    if not heights.any():
+        return  # logomaker warns of an axis without height
+    # letters drawn one by one are slow: only those that can be seen
+    heights = np.where(np.abs(heights) < 0.002 * np.abs(heights).max(initial=0), 0, heights)
+    logomaker.Logo(
+        pd.DataFrame(heights, columns=list(BASES)),
+        ax=axes,
+        color_scheme={base: COLOURS[base] for base in BASES},
+        show_spines=False,
+        flip_below=False,
+    )
+
+
+def _without_box(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
 
 
 def _lines(sequence: str, height: float, title: str) -> tuple[Figure, list[tuple[Axes, int]]]:

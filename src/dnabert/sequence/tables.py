@@ -19,7 +19,7 @@ import pyarrow.parquet
 from dnabert.errors import InputError
 from dnabert.files import existing_file, replacing
 from dnabert.sequence import delimited
-from dnabert.sequence.alphabet import LETTERS, describe_foreign
+from dnabert.sequence.alphabet import CODE_OF_BYTE, LETTERS, describe_foreign
 from dnabert.sequence.delimited import find
 from dnabert.sequence.genome import Genome, read_fasta
 from dnabert.sequence.letters import cut_windows, first_foreign, join_kmers, string_array
@@ -265,6 +265,13 @@ def select(table: Table, rows: np.ndarray) -> Table:
         table.columns.take(taken),
         ((table.path, "selected row", 1, len(rows)),),
     )
+
+
+def reverse_complemented(table: Table) -> Table:
+    """Read every sequence of a table from the other strand; ambiguity codes become N, columns stay as they are."""
+    offsets = table.offsets - table.offsets[0]
+    codes = CODE_OF_BYTE[table.letters]
+    return table._replace(sequences=cut_windows(codes, table.offsets[:-1], offsets, np.ones(table.rows, dtype=bool)))
 
 
 def _kind(path: Path) -> str:
