@@ -16,14 +16,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
+COMMANDS = (
     pretrain.pretrain,
     finetune.finetune,
     evaluate.evaluate,
     predict.predict,
     explain.explain,
     simulate.simulate,
-):
+)
+for command in COMMANDS:
     app.command(no_args_is_help=True)(command)
 
 

@@ -10,9 +10,7 @@ from dnabert.cli.options import BatchTokens, Device, GenomeFile, Out, Overwrite,
 
 def explain(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model directory.")],
-    sequences: Annotated[
-        Path, typer.Argument(metavar="SEQUENCES", help="FASTA file, table, or BED file with --genome.")
-    ],
+    sequences: Annotated[Path, typer.Argument(metavar="SEQUENCES", help="FASTA, table, or BED with --genome.")],
     out: Out,
     method: Annotated[
         str,
@@ -50,7 +48,7 @@ def explain(
     file_format: Annotated[str, typer.Option("--format", help="Of the scores: npz or parquet.")] = "npz",
     original: Annotated[
         bool,
-        typer.Option("--export-original", help="Write atten.npy and pred_results.npy for DNABERT's own tools too."),
+        typer.Option("--export-original", help="Write atten.npy and pred_results.npy for DNABERT's tools, too."),
     ] = False,
     figures: Annotated[int, typer.Option("--figures", help="Sequences drawn one by one, the first ones.", min=0)] = 3,
     overwrite: Overwrite = False,

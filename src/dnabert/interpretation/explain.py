@@ -17,7 +17,7 @@ from dnabert.inference.attention import LAST_LAYER, attention
 from dnabert.inference.engine import Engine
 from dnabert.inference.predict import predict
 from dnabert.interpretation import plots
-from dnabert.interpretation.attribution import STEPS, contributions, integrated_gradients, ism
+from dnabert.interpretation.attribution import STEPS, contributions, integrated_gradients, ism, target_class
 from dnabert.interpretation.context import attention_map, context
 from dnabert.interpretation.pages import Entry, write_index
 from dnabert.interpretation.scores import (
@@ -162,7 +162,10 @@ def explain(
     started = start(model, method, device, precision)
     table = tables.read(sequences, genome=genome)
     places = Genome.open(genome) if genome is not None and has_places(table) else None
-    if original and started.checkpoint.task != "classification":
+    loaded = started.checkpoint
+    if method in ("ism", "ig") and target_class(loaded, target) is None and strand == "both":
+        raise InputError(f"--strand both: say which class is explained, --target {' or '.join(loaded.labels)}")
+    if original and loaded.task != "classification":
         raise InputError("--export-original writes predictions, and this model is pre-trained only; leave it out")
     with replacing_files(folder) as temporary:
         values, extra = _compute_on_disk(started, table, settings, temporary)
@@ -170,7 +173,7 @@ def explain(
             values,
             np.diff(table.offsets),
             method,
-            model_fingerprint(started.checkpoint),
+            model_fingerprint(loaded),
             sequences_fingerprint(table),
         )
         written = temporary / f"scores.{file_format}"

@@ -35,8 +35,8 @@ STYLE: Any = {
 }
 WIDTH = 7.1
 """Inches: two columns of a journal page, 180 mm."""
-LINE = 100
-"""Bases of one line of a figure that shows letters."""
+LINE = 120
+"""Most bases of one line of a figure that shows letters."""
 ROWS = 500
 """Rows of a landscape at most; more sequences than that share a row, as their mean."""
 
@@ -97,7 +97,7 @@ def mutation_map(
     Returns
     -------
     matplotlib.figure.Figure
-        Lines of 100 bases, one colour scale centred at 0.
+        Lines of at most 120 bases, one colour scale centred at 0.
 
     Raises
     ------
@@ -113,8 +113,8 @@ def mutation_map(
     limit = limit or float(np.nanmax(np.abs(effects), initial=0.0)) or 1.0
     figure, lines = _lines(sequence, height=0.75, title=title)
     image = None
-    for axes, first in lines:
-        part = effects[first : first + LINE].T  # (4, bases)
+    for axes, first, last in lines:
+        part = effects[first:last].T  # (4, bases)
         image = axes.imshow(
             part,
             cmap=DIVERGING,
@@ -124,15 +124,15 @@ def mutation_map(
             interpolation="nearest",
             extent=(-0.5, part.shape[1] - 0.5, 3.5, -0.5),
         )
-        own = [(i, BASES.index(base)) for i, base in enumerate(sequence[first : first + LINE]) if base in BASES]
+        own = [(i, BASES.index(base)) for i, base in enumerate(sequence[first:last]) if base in BASES]
         if own:
             axes.plot(*zip(*own, strict=True), ".", color="black", markersize=1.5, markeredgewidth=0)
         axes.set_yticks(range(4), list(BASES))
         axes.set_ylabel("Base")
         axes.tick_params(axis="y", length=0)
-        _letters_below(axes, sequence[first : first + LINE], start + first)
+        _letters_below(axes, sequence[first:last], start + first)
     assert image is not None
-    bar = figure.colorbar(image, ax=[axes for axes, _ in lines], fraction=0.03, pad=0.01, aspect=12)
+    bar = figure.colorbar(image, ax=[axes for axes, *_ in lines], fraction=0.03, pad=0.01, aspect=12)
     bar.set_label(f"Effect ({unit})")
     return figure
 
@@ -215,7 +215,7 @@ def track(scores: np.ndarray, sequence: str, *, start: int = 0, unit: str = "att
     Returns
     -------
     matplotlib.figure.Figure
-        Lines of 100 bases, one scale.
+        Lines of at most 120 bases, one scale.
 
     Raises
     ------
@@ -231,12 +231,12 @@ def track(scores: np.ndarray, sequence: str, *, start: int = 0, unit: str = "att
             heights[i, BASES.index(base)] = np.nan_to_num(scores[i])
     figure, lines = _lines(sequence, height=0.7, title=title)
     low, high = min(0.0, float(heights.min())), max(0.0, float(heights.max())) or 1.0
-    for axes, first in lines:
-        _logo(axes, heights[first : first + LINE])
-        axes.set_xlim(-0.5, min(LINE, len(sequence)) - 0.5)
+    for axes, first, last in lines:
+        _logo(axes, heights[first:last])
+        axes.set_xlim(-0.5, lines[0][2] - 0.5)
         axes.set_ylim(low * 1.05, high * 1.05)
         axes.set_ylabel(unit[:1].upper() + unit[1:])
-        _letters_below(axes, sequence[first : first + LINE], start + first)
+        _letters_below(axes, sequence[first:last], start + first)
     return figure
 
 
@@ -359,18 +359,18 @@ def _without_box(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _lines(sequence: str, height: float, title: str) -> tuple[Figure, list[tuple[Axes, int]]]:
-    """Make a figure with an axes for every 100 bases: the axes and the first base of each."""
-    firsts = list(range(0, len(sequence), LINE))
-    figure = Figure(figsize=(WIDTH, 0.5 + (height + 0.45) * len(firsts)), layout="constrained")
-    grid = figure.subplots(len(firsts), 1, squeeze=False)
-    longest = min(LINE, len(sequence))
-    lines = [(axes, first) for axes, first in zip(grid[:, 0], firsts, strict=True)]
-    for axes, _ in lines:
-        axes.set_xlim(-0.5, longest - 0.5)
+def _lines(sequence: str, height: float, title: str) -> tuple[Figure, list[tuple[Axes, int, int]]]:
+    """Make a figure with lines of like length: the axes of each, its first base and the one after its last."""
+    count = -(-len(sequence) // LINE)
+    length = -(-len(sequence) // count)
+    figure = Figure(figsize=(WIDTH, 0.5 + (height + 0.45) * count), layout="constrained")
+    grid = figure.subplots(count, 1, squeeze=False)[:, 0]
+    lines = [(axes, i * length, min((i + 1) * length, len(sequence))) for i, axes in enumerate(grid)]
+    for axes, *_ in lines:
+        axes.set_xlim(-0.5, length - 0.5)
     if title:
         figure.suptitle(title, fontsize=8)
-    lines[-1][0].set_xlabel("Position (bp, 0-based)", labelpad=2)
+    grid[-1].set_xlabel("Position (bp, 0-based)", labelpad=2)
     return figure, lines
 
 
