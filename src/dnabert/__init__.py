@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dnabert.inference.loaded import LoadedModel, load
     from dnabert.inference.predict import Predictions, predict_file
     from dnabert.interpretation.explain import explain
+    from dnabert.interpretation.motifs import find_motifs
     from dnabert.sequence.genome import Genome
     from dnabert.sequence.simulate import simulate
     from dnabert.sequence.tokenizer import KmerTokenizer
@@ -26,6 +27,7 @@ _HOMES = {
     "Predictions": "dnabert.inference.predict",
     "evaluate": "dnabert.training.evaluate",
     "explain": "dnabert.interpretation.explain",
+    "find_motifs": "dnabert.interpretation.motifs",
     "finetune": "dnabert.training.finetune",
     "load": "dnabert.inference.loaded",
     "predict_file": "dnabert.inference.predict",
@@ -41,6 +43,7 @@ __all__ = [
     "Predictions",
     "evaluate",
     "explain",
+    "find_motifs",
     "finetune",
     "load",
     "predict_file",

@@ -66,9 +66,9 @@ def test_a_landscape_shows_rows_and_their_mean(rng: np.random.Generator, tmp_pat
     scores[2, 20:] = np.nan
     figure = plots.landscape(scores, start=100, unit="attention", title="a set", mark=3)
     top, below, bar = figure.axes
-    np.testing.assert_array_equal(np.asarray(below.images[0].get_array().filled(np.nan)), scores)
-    np.testing.assert_allclose(top.lines[0].get_ydata()[:39], np.nanmean(scores[:, :39], axis=0))
-    assert below.images[0].get_extent() == [99.5, 139.5, 7, 0]
+    np.testing.assert_array_equal(np.ma.filled(np.ma.asarray(below.images[0].get_array()), np.nan), scores)
+    np.testing.assert_allclose(np.asarray(top.lines[0].get_ydata())[:39], np.nanmean(scores[:, :39], axis=0))
+    assert tuple(below.images[0].get_extent()) == (99.5, 139.5, 7, 0)
     assert below.images[0].get_clim()[0] == 0
     assert (below.get_ylabel(), bar.get_xlabel()) == ("Sequence", "Attention")
     low, high = plots.landscape(scores - 1).axes[1].images[0].get_clim()

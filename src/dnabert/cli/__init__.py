@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from dnabert.cli import evaluate, explain, finetune, predict, pretrain, simulate
+from dnabert.cli import evaluate, explain, finetune, motifs, predict, pretrain, simulate
 from dnabert.errors import InputError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ COMMANDS = (
     evaluate.evaluate,
     predict.predict,
     explain.explain,
+    motifs.motifs,
     simulate.simulate,
 )
 for command in COMMANDS:

@@ -20,6 +20,7 @@ from dnabert.interpretation import plots
 from dnabert.interpretation.attribution import STEPS, contributions, integrated_gradients, ism, target_class
 from dnabert.interpretation.context import attention_map, context
 from dnabert.interpretation.pages import Entry, write_index
+from dnabert.interpretation.places import first_position, has_places, label
 from dnabert.interpretation.scores import (
     ROWS,
     Scores,
@@ -29,7 +30,7 @@ from dnabert.interpretation.scores import (
     write_npz,
     write_parquet,
 )
-from dnabert.interpretation.tracks import has_places, write_tracks
+from dnabert.interpretation.tracks import write_tracks
 from dnabert.model.device import describe
 from dnabert.progress import say
 from dnabert.sequence import tables
@@ -352,21 +353,3 @@ def _draw(
                 f"{name}: what each other base would change.",
             )
     return entries
-
-
-def label(table: Table, row: int) -> str:
-    """Name a row for a person: its name, its interval, or its number."""
-    names = table.columns.column_names
-    if has_places(table):
-        at = {name.lower(): table.columns[name][row].as_py() for name in names}
-        strand = f" ({at['strand']})" if at.get("strand") in ("+", "-") else ""
-        return f"{at['chrom']}:{at['start']:,}-{at['end']:,}{strand}"
-    return str(table.columns["name"][row].as_py()) if "name" in names else f"sequence {row + 1}"
-
-
-def first_position(table: Table, row: int) -> int:
-    """Number a row's first base: on the contig where it is read forwards, else from 0."""
-    if not has_places(table):
-        return 0
-    at = {name.lower(): table.columns[name][row].as_py() for name in table.columns.column_names}
-    return 0 if at.get("strand") == "-" else int(at["start"])

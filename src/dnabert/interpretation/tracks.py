@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dnabert.sequence.delimited import find
+from dnabert.interpretation.places import interval
 from dnabert.sequence.genome import Genome
-from dnabert.sequence.tables import INTERVAL_NAMES, Table
+from dnabert.sequence.tables import Table
 
 
 class Stretch(NamedTuple):
@@ -17,11 +17,6 @@ class Stretch(NamedTuple):
     contig: str
     start: int
     values: np.ndarray
-
-
-def has_places(table: Table) -> bool:
-    """Say whether the rows of a table are intervals on a genome."""
-    return all(find(table.columns.column_names, (name,)) for name in INTERVAL_NAMES)
 
 
 def write_tracks(table: Table, scores: np.ndarray, genome: Genome, stem: Path) -> tuple[Path, Path]:
@@ -59,12 +54,9 @@ def write_tracks(table: Table, scores: np.ndarray, genome: Genome, stem: Path) -
 
 def stretches(table: Table, scores: np.ndarray, genome: Genome) -> Iterator[Stretch]:
     """Put scores of intervals in the order of the genome, overlaps averaged; gaps and NaN end a stretch."""
-    names = table.columns.column_names
-    chrom, start, end = (table.columns[find(names, (name,))] for name in INTERVAL_NAMES)
-    strand_name = find(names, ("strand",))
-    strands = table.columns[strand_name].to_pylist() if strand_name else ["+"] * table.rows
-    contigs = np.array([genome.contig_index(name) for name in chrom.to_pylist()])
-    starts, ends = start.to_numpy(), end.to_numpy()
+    places = [interval(table, row) for row in range(table.rows)]
+    contigs = np.array([genome.contig_index(contig) for contig, *_ in places])
+    starts, ends = (np.array([place[i] for place in places], dtype=np.int64) for i in (1, 2))
     order = np.lexsort((starts, contigs))
     first = 0
     while first < len(order):
@@ -76,7 +68,7 @@ def stretches(table: Table, scores: np.ndarray, genome: Genome) -> Iterator[Stre
         total, count = np.zeros(int(reach) - begin), np.zeros(int(reach) - begin)
         for row in order[first:last]:
             values = scores[row, : ends[row] - starts[row]].astype(np.float64)
-            values = values[::-1] if strands[row] == "-" else values
+            values = values[::-1] if places[row][3] == "-" else values
             there = slice(starts[row] - begin, ends[row] - begin)
             total[there] += np.nan_to_num(values)
             count[there] += ~np.isnan(values)
