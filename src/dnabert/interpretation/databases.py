@@ -105,12 +105,14 @@ def _read_jaspar(path: Path, text: str) -> dict[str, np.ndarray]:
             if name is None or _NUMBER.sub("", body).strip(" \t,"):
                 raise InputError(f"{path}: '{line.strip()[:40]}' is no part of a motif; {FORMATS} are read")
             blocks[name].append(_NUMBER.findall(body))
-    if any(len(row) not in (0, 4) for rows in blocks.values() for row in rows):
-        other = next((rows for rows in blocks.values() if len(rows) != 4), None)
-        if other is not None:
-            raise InputError(f"{path}: a motif has {len(other)} rows, 4 are required (A, C, G, T); is this DNA?")
-        return {name: _matrix(path, name, list(zip(*rows, strict=False))) for name, rows in blocks.items()}
-    return {name: _matrix(path, name, rows) for name, rows in blocks.items() if rows}
+    if all(len(row) == 4 for rows in blocks.values() for row in rows):
+        return {name: _matrix(path, name, rows) for name, rows in blocks.items() if rows}
+    for name, rows in blocks.items():
+        if len(rows) != 4:
+            raise InputError(f"{path}: a motif has {len(rows)} rows, 4 are required (A, C, G, T); is this DNA?")
+        if len({len(row) for row in rows}) > 1:
+            raise InputError(f"{path}: motif '{name}' is damaged: rows of one length are required")
+    return {name: _matrix(path, name, list(zip(*rows, strict=True))) for name, rows in blocks.items()}
 
 
 def _matrix(path: Path, name: str, rows: list[list[str]] | list[tuple[str, ...]]) -> np.ndarray:

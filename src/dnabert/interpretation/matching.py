@@ -141,22 +141,21 @@ def find_instances(motifs: Motifs, table: Table, p: float = FIMO_P) -> list[Inst
     if not motifs:
         return []
     columns = ("sequence_name", "start", "end", "strand", "score", "p-value")
-    found: list[list[list[np.ndarray]]] = [[] for _ in motifs]
+    found: list[list[Instances]] = [[] for _ in motifs]
     numbered = {str(i): motif.T for i, motif in enumerate(motifs.values())}
     with track_items("Locating motifs", table.rows, "sequences") as advance:
         for first in range(0, table.rows, FIMO_ROWS):
             rows = range(first, min(first + FIMO_ROWS, table.rows))
             for parts, hits in zip(found, fimo(numbered, _one_hot(table, rows), threshold=p), strict=True):
-                values = [hits[name].to_numpy() for name in columns]
-                values[0] = values[0].astype(np.int64) + first
-                parts.append(values)
+                row, start, end, strand, score, value = (hits[name].to_numpy() for name in columns)
+                whole = (row.astype(np.int64) + first, start.astype(np.int64), end.astype(np.int64))
+                parts.append(Instances(*whole, strand == "-", score, value))
             advance(len(rows))
     instances = []
     for parts in found:
-        at, starts, ends, strands, scores, values = (np.concatenate(part) for part in zip(*parts, strict=True))
-        order = np.lexsort((starts, at))
-        chosen = (at, starts.astype(np.int64), ends.astype(np.int64), strands == "-", scores, values)
-        instances.append(Instances(*(part[order] for part in chosen)))
+        joined = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+        order = np.lexsort((joined[1], joined[0]))
+        instances.append(Instances(*(column[order] for column in joined)))
     return instances
 
 

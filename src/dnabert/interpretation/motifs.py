@@ -228,8 +228,8 @@ def _settings(
 def _check_options(options: Finder) -> None:
     if options.min_length < 2 or options.min_instances < 1 or options.window < options.min_length:
         raise InputError(
-            "--min-length of 2 or more, --min-instances of 1 or more, --window of --min-length or more are required, not "
-            f" {options.min_length}, {options.min_instances} and {options.window}"
+            "--min-length of 2 or more, --min-instances of 1 or more, --window of --min-length or more are required, "
+            f"not {options.min_length}, {options.min_instances} and {options.window}"
         )
     if not 0 < options.level <= 1:
         raise InputError(f"--level {options.level}: a p-value above 0, up to 1, is required")
