@@ -13,8 +13,9 @@ from dnabert.progress import say, track_items
 from dnabert.sequence.alphabet import CODE_OF_BYTE
 from dnabert.sequence.tables import Table
 
-FLANK_BITS = 0.25
-"""Ends of a motif with less information than this say nothing and are cut off before it is compared."""
+FLANK_BITS = 0.05
+"""Ends of a motif with less information than this say nothing and are cut off. Weak flanks help to tell motifs with a
+like core apart: at 0.25 bits a TATA box is no longer told from other AT-rich motifs."""
 FEW_TARGETS = 25
 """Below so many motifs in a database, p-values depend much on which they are."""
 FIMO_P = 1e-4
@@ -86,38 +87,62 @@ def consensus(motif: np.ndarray) -> str:
     return "".join(letters)
 
 
-def best_matches(motifs: Motifs, database: Motifs) -> list[Match]:
-    """Find the most similar motif of a database for each motif (TOMTOM, Gupta et al. 2007).
+class Similarities(NamedTuple):
+    """Every motif against every motif of a database.
+
+    Attributes
+    ----------
+    p, q : np.ndarray, float64, shape (motifs, database)
+        Of TOMTOM's best alignment; q is corrected for the size of the database (Benjamini and Hochberg).
+    offsets : np.ndarray, int64, shape (motifs, database)
+        Where the database's motif starts, counted from the start of the motif.
+    minus : np.ndarray, bool, shape (motifs, database)
+        Whether it is turned round.
+    """
+
+    p: np.ndarray
+    q: np.ndarray
+    offsets: np.ndarray
+    minus: np.ndarray
+
+
+def compare(motifs: Motifs, database: Motifs) -> Similarities:
+    """Compare motifs with a database (TOMTOM, Gupta et al. 2007, in memelite).
 
     Parameters
     ----------
     motifs, database : Motifs
+        At least one each. With fewer than 25 in the database a warning is printed.
 
     Returns
     -------
-    list of Match
-        One a motif. With fewer than 25 motifs in the database a warning is printed.
+    Similarities
     """
     from memelite import tomtom
 
-    if not motifs:
-        return []
     if len(database) < FEW_TARGETS:
         say(f"Warning: a database of {len(database)} motifs is small; p-values depend on which they are")
-    names = list(database)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="tomtom was given", category=UserWarning)
         p, _, offsets, _, strands = tomtom(
             [motif.T for motif in motifs.values()], [motif.T for motif in database.values()]
         )
     p = np.clip(np.nan_to_num(p, nan=1.0), 0.0, 1.0)
-    q = stats.false_discovery_control(p, axis=1)
+    return Similarities(p, stats.false_discovery_control(p, axis=1), -offsets.astype(np.int64), strands.astype(bool))
+
+
+def best_matches(motifs: Motifs, database: Motifs) -> list[Match]:
+    """Find the most similar motif of a database for each motif, one Match a motif."""
+    if not motifs:
+        return []
+    names = list(database)
+    found = compare(motifs, database)
     matches = []
-    for i, best in enumerate(p.argmin(axis=1).tolist()):
-        minus = bool(strands[i, best])
+    for i, best in enumerate(found.p.argmin(axis=1).tolist()):
+        minus = bool(found.minus[i, best])
         known = database[names[best]][::-1, ::-1] if minus else database[names[best]]
-        place = (float(p[i, best]), float(q[i, best]), known, -int(offsets[i, best]), "-" if minus else "+")
-        matches.append(Match(names[best], *place))
+        place = (float(found.p[i, best]), float(found.q[i, best]), known, int(found.offsets[i, best]))
+        matches.append(Match(names[best], *place, "-" if minus else "+"))
     return matches
 
 
