@@ -8,6 +8,7 @@ in float64.
 
 import resource
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +39,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         started = engine.start(random_model(preset, "classification", Path(folder) / "model"), device, precision)
         some = random_table([tokens] * timed)
-        ways = {
+        ways: dict[str, Callable[[], object]] = {
             "prediction": partial(predict, started, some),
             "attention, last layer": partial(attention, started, some),
             "attention, all layers": partial(attention, started, some, layers=None),

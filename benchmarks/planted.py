@@ -8,6 +8,7 @@ score, planted bases being the right ones; `chance` is their share. A motif is n
 own entry in the database is below 0.01.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,7 @@ from dnabert.sequence import tables
 from dnabert.sequence.simulate import MOTIFS
 from dnabert.sequence.tables import Table
 
-TASKS = {
+TASKS: dict[str, dict[str, tuple[str, ...]]] = {
     "ctcf": {"ctcf": ("CTCF",)},
     "core_promoter": {"promoter": ("TATA box", "GC box")},
     "e_box": {"e_box": ("E-box",), "e_box_gc_box": ("E-box", "GC box")},
@@ -67,10 +68,14 @@ def average_precision(model: Path, task: Path, label: str, rows: int, strand: st
     for method in METHODS:
         settings = Settings(method, label if method != "attention" else None, strand=strand)
         shape = (*marks.shape, 4) if method == "ism" else marks.shape
-        values, _ = compute(started, table, settings, lambda _, shape=shape: np.empty(shape, dtype=np.float32))
+        values, _ = compute(started, table, settings, partial(_room, shape))
         scores = contributions(values) if method == "ism" else values
         figures[method] = round(float(average_precision_score(marks.ravel(), scores.ravel())), 3)
     return figures
+
+
+def _room(shape: tuple[int, ...], _: str) -> np.ndarray:
+    return np.empty(shape, dtype=np.float32)
 
 
 def motifs_of(
@@ -112,10 +117,10 @@ def main(
 ) -> None:
     """Rank bases and find motifs on every task."""
     figures: dict[str, Any] = {}
+    options: dict[str, Any] = {"finder": finder, "method": method, "strand": strand}
     for name in task or list(TASKS):
         for label, planted in TASKS[name].items():
             folder = demo / "data" / name
-            options = {"finder": finder, "method": method, "strand": strand}
             figures[f"{name}: {label}"] = {
                 "average precision of bases": average_precision(demo / name, folder, label, rows, strand),
                 "motifs": motifs_of(demo / name, folder, label, planted, database, out / f"{name}-{label}", options),
