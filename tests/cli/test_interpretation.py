@@ -7,9 +7,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dnabert import InputError
+from dnabert.cli import app
 from tests.conftest import random_dna, run_command, tiny_model, write_fasta
 
 Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refused:
+    """Run a command that must be refused in this process: InputError of one line, nothing written. Returns the line."""
+
+    def check(*arguments: object) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(InputError) as error:
+            app([str(argument) for argument in arguments], standalone_mode=False)
+        assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and path.is_file()] == []
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    return check
+
+
+def test_bad_input_is_one_line_and_exit_code_2(model: Path, tmp_path: Path) -> None:
+    for command in ("explain", "motifs"):
+        done = run_command(command, model, tmp_path / "none.fa", "--out", tmp_path / "out", expect=2)
+        assert done.stderr.startswith("dnabert: error: ")
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture
@@ -50,9 +75,12 @@ def test_explain_and_motifs_run_and_say_where_things_are(
     assert (tmp_path / "motifs" / "motifs.tsv").read_text().startswith("motif\tconsensus\tsites\tinstances\t")
 
 
-def test_gradients_say_how_complete_they_are(model: Path, positives: Path, tmp_path: Path) -> None:
-    done = run_command("explain", model, positives, "--method", "ig", "--steps", "4", "--out", tmp_path / "out")
-    assert re.search(r"Completeness error: \d+\.\d% of the logit's difference", done.stdout)
+def test_gradients_say_how_complete_they_are(
+    model: Path, positives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["explain", model, positives, "--method", "ig", "--steps", "4", "--out", tmp_path / "out"]
+    app(list(map(str, words)), standalone_mode=False)
+    assert re.search(r"Completeness error: \d+\.\d% of the logit's difference", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("command", ["explain", "motifs"])
@@ -83,10 +111,6 @@ def test_explain_refuses_a_taken_folder_and_numbers_that_are_none(
     assert "--layers last: 'all', or whole numbers separated by commas are required" in line
     line = refused("explain", model, positives, "--out", tmp_path / "out", "--layers", "7")
     assert "there is no layer 7: this model has 2, 0 to 1" in line
-
-
-def motifs(refused: Refused, *arguments: object) -> str:
-    return refused("motifs", *arguments)
 
 
 def test_motifs_need_negatives_where_the_finder_compares(
@@ -129,7 +153,9 @@ def test_motifs_refuse_a_database_before_computing(
 def test_motifs_refuse_scores_of_something_else(
     refused: Refused, model: Path, positives: Path, negatives: Path, tmp_path: Path
 ) -> None:
-    run_command("explain", model, positives, "--out", tmp_path / "why", "--figures", "0")
+    app(
+        ["explain", str(model), str(positives), "--out", str(tmp_path / "why"), "--figures", "0"], standalone_mode=False
+    )
     scores = tmp_path / "why" / "scores.npz"
     other = tiny_model(tmp_path / "other", "classification", labels=("0", "1"), seed=9)
     more = ["--negatives", negatives, "--scores", scores, "--out", tmp_path / "out"]

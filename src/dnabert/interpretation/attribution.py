@@ -19,13 +19,10 @@ from dnabert.model.device import computing, within_memory
 from dnabert.model.packing import PackedBatch, pack_rows
 from dnabert.progress import track_items
 from dnabert.sequence import tables
-from dnabert.sequence.alphabet import CODE_OF_BYTE, LETTERS, UNKNOWN
+from dnabert.sequence.alphabet import ACGT, CODE_OF_BYTE, LETTERS, UNKNOWN
 from dnabert.sequence.kmers import FIRST_KMER
 from dnabert.sequence.letters import string_array
 from dnabert.sequence.tables import Table
-
-ACGT = np.array([0, 2, 3, 1])
-"""Base codes in the order of the columns of effects: A, C, G, T."""
 
 STEPS = 32
 """Points of the path of integrated gradients."""
@@ -207,16 +204,12 @@ def integrated_gradients(
     InputError
         As `ism`.
     """
-    from captum.attr import IntegratedGradients
-
     table = as_table(sequences)
     loaded = engine.checkpoint
     column = target_class(loaded, target)
     lengths = tables.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
     scores = empty_scores(table) if out is None else out
     errors, differences = np.empty((2, table.rows), dtype=np.float32)
-    embeddings = loaded.model.bert.embeddings.word_embeddings
-    neutral = embeddings.weight[FIRST_KMER:].detach().mean(dim=0)
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])
     message = f"{engine.device} has no memory for {budget:,} tokens with their gradients; give fewer (--batch-tokens)"
     with (
@@ -226,29 +219,13 @@ def integrated_gradients(
     ):
         for rows in _equal_rows(lengths, max(1, budget // steps)):
             batch = pack_rows(table, rows, loaded.k, loaded.stride).to(engine.device)
-            with torch.no_grad():
-                own = embeddings(batch.input_ids).view(len(rows), batch.max_seqlen, -1)  # (sequences, tokens, hidden)
-                logits = logits_of(loaded, batch)
-                targets = logits.argmax(dim=1) if column is None else torch.full((len(rows),), column)
-            baseline = neutral.expand_as(own).clone()
-            baseline[:, [0, -1]] = own[:, [0, -1]]
-            shares, delta = IntegratedGradients(_forward(loaded, batch)).attribute(
-                own,
-                baseline,
-                target=targets.to(engine.device),
-                n_steps=steps,
-                internal_batch_size=max(len(rows), budget // batch.max_seqlen),
-                return_convergence_delta=True,
-            )
-            tokens = shares.sum(-1)[:, 1:-1]  # (sequences, k-mers)
+            tokens, errors[rows] = _shares(loaded, batch, column, steps, budget)
+            differences[rows] = tokens.sum(axis=1) - errors[rows]
+            bases = _divide(tokens, loaded.k, loaded.stride)
             scores[rows] = np.nan
-            bases = np.diff(table.offsets)[rows]
-            folded = _divide(tokens.float().cpu().numpy(), loaded.k, loaded.stride)
-            for row, length, share in zip(rows, bases, folded, strict=True):
-                scores[row, :length] = 0
+            for row, length, share in zip(rows, np.diff(table.offsets)[rows], bases, strict=True):
+                scores[row, :length] = 0  # bases that no token covers
                 scores[row, : len(share)] = share
-            errors[rows] = delta.float().cpu().numpy()
-            differences[rows] = tokens.sum(1).float().cpu().numpy() - errors[rows]
             advance(len(rows))
     return Gradients(scores, errors, differences)
 
@@ -260,6 +237,35 @@ def _equal_rows(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
         at_a_time = max(1, tokens // int(length))
         for first in range(0, len(rows), at_a_time):
             yield rows[first : first + at_a_time]
+
+
+def _shares(
+    loaded: Checkpoint, batch: PackedBatch, column: int | None, steps: int, budget: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integrate gradients for sequences of one length.
+
+    Returns
+    -------
+    tuple of np.ndarray
+        Shares of the k-mers, float32, shape (sequences, k-mers), and completeness errors, shape (sequences,).
+    """
+    from captum.attr import IntegratedGradients
+
+    embeddings = loaded.model.bert.embeddings.word_embeddings
+    with torch.no_grad():
+        own = embeddings(batch.input_ids).view(batch.sequences, batch.max_seqlen, -1)  # (sequences, tokens, hidden)
+        baseline = embeddings.weight[FIRST_KMER:].mean(dim=0).expand_as(own).clone()
+        baseline[:, [0, -1]] = own[:, [0, -1]]
+        target = column if column is not None else logits_of(loaded, batch).argmax(dim=1)
+    shares, errors = IntegratedGradients(_forward(loaded, batch)).attribute(
+        own,
+        baseline,
+        target=target,
+        n_steps=steps,
+        internal_batch_size=max(batch.sequences, budget // batch.max_seqlen),
+        return_convergence_delta=True,
+    )
+    return shares.sum(-1)[:, 1:-1].float().cpu().numpy(), errors.float().cpu().numpy()
 
 
 def _forward(loaded: Checkpoint, batch: PackedBatch) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -166,6 +166,7 @@ def explain(
     loaded = started.checkpoint
     if method in ("ism", "ig") and target_class(loaded, target) is None and strand == "both":
         raise InputError(f"--strand both: say which class is explained, --target {' or '.join(loaded.labels)}")
+    tables.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
     if original and loaded.task != "classification":
         raise InputError("--export-original writes predictions, and this model is pre-trained only; leave it out")
     with replacing_files(folder) as temporary:

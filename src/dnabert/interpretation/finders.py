@@ -8,9 +8,9 @@ import numpy as np
 
 from dnabert.errors import InputError
 from dnabert.interpretation.enrichment import enrichment
-from dnabert.interpretation.merging import ACGT, count_bases, merge, windows_of
+from dnabert.interpretation.merging import count_bases, merge, windows_of
 from dnabert.interpretation.regions import find_regions, select_texts, texts_of
-from dnabert.sequence.alphabet import CODE_OF_BYTE
+from dnabert.sequence.alphabet import ACGT, CODE_OF_BYTE
 from dnabert.sequence.tables import Table
 
 MIN_LENGTH, MIN_INSTANCES, WINDOW, LEVEL = 5, 3, 24, 0.005

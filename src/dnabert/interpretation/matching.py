@@ -7,10 +7,9 @@ import numpy as np
 from scipy import stats
 
 from dnabert.interpretation.databases import Motifs
-from dnabert.interpretation.merging import ACGT
 from dnabert.interpretation.plots import information
 from dnabert.progress import say, track_items
-from dnabert.sequence.alphabet import CODE_OF_BYTE
+from dnabert.sequence.alphabet import ACGT, CODE_OF_BYTE
 from dnabert.sequence.tables import Table
 
 FLANK_BITS = 0.05

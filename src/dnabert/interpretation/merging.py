@@ -6,11 +6,8 @@ import numba
 import numpy as np
 
 from dnabert.interpretation.regions import Texts
-from dnabert.sequence.alphabet import CODE_OF_BYTE
+from dnabert.sequence.alphabet import ACGT, CODE_OF_BYTE
 from dnabert.sequence.tables import Table
-
-ACGT = np.array([0, 2, 3, 1])
-"""Base codes in the order of the columns of a motif: A, C, G, T."""
 
 
 class Members(NamedTuple):

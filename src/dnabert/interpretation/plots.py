@@ -4,7 +4,6 @@ Each function returns a matplotlib figure and touches no global state; `save` wr
 """
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -162,11 +161,7 @@ def landscape(
     """
     figure = Figure(figsize=(WIDTH / 2, 3.4), layout="constrained")
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
-    with warnings.catch_warnings():  # a position that no sequence reaches has no mean
-        warnings.simplefilter("ignore", RuntimeWarning)
-        parts = np.array_split(scores, min(len(scores), ROWS))
-        rows = np.stack([np.nanmean(part, axis=0) for part in parts])
-        mean = np.nanmean(scores, axis=0)
+    rows, mean = _means(scores)
     finite = np.abs(rows[np.isfinite(rows)])
     high = float(np.quantile(finite, 0.99)) if len(finite) else 1.0
     signed = bool((rows < 0).any())
@@ -335,6 +330,17 @@ def information(frequencies: np.ndarray) -> np.ndarray:
     """
     shares = np.maximum(frequencies, 1e-12)
     return np.clip(2 + (frequencies * np.log2(shares)).sum(axis=1), 0, 2)
+
+
+def _means(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Average neighbouring rows into at most 500, and all of them; scores may lie on disk."""
+    parts = np.array_split(np.arange(len(scores)), min(len(scores), ROWS))
+    sums, counts = np.zeros((2, len(parts), scores.shape[1]))
+    for i, part in enumerate(parts):
+        block = scores[part[0] : part[-1] + 1].astype(np.float64)
+        sums[i], counts[i] = np.nansum(block, axis=0), np.isfinite(block).sum(axis=0)
+    with np.errstate(invalid="ignore"):  # a position that no sequence reaches has no mean
+        return sums / counts, sums.sum(axis=0) / counts.sum(axis=0)
 
 
 def _logo(axes: Axes, heights: np.ndarray) -> None:
