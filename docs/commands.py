@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parent / "commands.md"
-COMMANDS = ("simulate", "pretrain", "finetune", "evaluate", "predict")
+COMMANDS = ("simulate", "pretrain", "finetune", "evaluate", "predict", "explain", "motifs")
 
 
 def help_text(*words: str) -> str:
