@@ -71,7 +71,7 @@ def test_explain_and_motifs_run_and_say_where_things_are(
     words = ["motifs", model, positives, "--negatives", negatives, "--database", database]
     done = run_command(*words, "--out", tmp_path / "motifs")
     assert "0 motifs" in done.stdout
-    assert re.search(r"No motif: [\d,]+ regions, [\d,]+ distinct texts, 0 enriched texts, 0 groups", done.stderr)
+    assert re.search(r"No motif: [\d,]+ regions, .* 0 enriched texts, 0 groups, 0 motifs", done.stderr)
     assert (tmp_path / "motifs" / "motifs.tsv").read_text().startswith("motif\tconsensus\tsites\tinstances\t")
 
 

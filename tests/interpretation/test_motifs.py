@@ -7,9 +7,9 @@ import pytest
 
 import dnabert
 from dnabert.interpretation.databases import read_database
-from dnabert.interpretation.finders import find_by_modisco
+from dnabert.interpretation.finders import Finder, find_by_attention, find_by_modisco
 from dnabert.interpretation.matching import consensus
-from dnabert.interpretation.motifs import FoundMotifs
+from dnabert.interpretation.motifs import FoundMotifs, describe
 from dnabert.interpretation.places import place_of
 from dnabert.interpretation.scores import Scores, model_fingerprint, sequences_fingerprint, write_npz
 from dnabert.model import checkpoint
@@ -82,6 +82,14 @@ def test_a_planted_motif_is_found_named_and_located(model: Path, planted: Path, 
     assert all(0 <= int(start) < int(end) <= BASES for _, start, end, *_ in bed)
     assert all((result.folder / f"motif_1.{suffix}").is_file() for suffix in ("png", "svg"))
     assert "MA0058.3 E-box" in (result.folder / "index.html").read_text()
+
+
+def test_a_motif_that_stands_in_negatives_as_often_is_left_out(planted: Path) -> None:
+    table, other = tables.read(planted / "positives.fa"), tables.read(planted / "negatives.fa")
+    search = find_by_attention(np.load(planted / "scores.npz")["values"], table, other, Finder())
+    motifs, places = describe(search, table, other, None, 0.005)
+    assert len(motifs) == len(places) > 0
+    assert describe(search, table, table, None, 0.005) == ([], [])
 
 
 def test_without_a_database_motifs_have_no_names(model: Path, planted: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def motifs(
     min_instances: Annotated[int, typer.Option("--min-instances", help="For attention: fewest sites of a motif.")] = 3,
     window: Annotated[int, typer.Option("--window", help="For attention: bases of a window.")] = 24,
     level: Annotated[
-        float, typer.Option("--level", help="For attention: largest corrected p-value of an enriched text.")
+        float, typer.Option("--level", help="Largest corrected p-value of enrichment in positives.")
     ] = 0.005,
     overwrite: Overwrite = False,
     device: Device = "auto",

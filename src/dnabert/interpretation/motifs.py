@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import stats
 
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing_files
@@ -155,7 +156,7 @@ def find_motifs(
     window : int
         For `attention`: bases of a window.
     level : float
-        For `attention`: largest corrected p-value of an enriched text.
+        Largest corrected p-value of an enriched text, and of a motif's instances, in positives against negatives.
     overwrite : bool
         Replace what another run left in `out`.
     device, precision : str
@@ -187,19 +188,20 @@ def find_motifs(
         search = find_by_attention(values, table, other, options)
     else:
         search = find_by_modisco(values, table)
-    motifs, places = _describe(search, table, other, known)
+    motifs, places = describe(search, table, other, known, options.level)
+    steps = search.steps | {"motifs": len(search.motifs), "enriched motifs": len(motifs)}
     if not motifs:
-        say(f"No motif: {', '.join(f'{count:,} {what}' for what, count in search.steps.items())}")
+        say(f"No motif: {', '.join(f'{count:,} {what}' for what, count in steps.items())}")
     with replacing_files(folder) as temporary:
         facts = {"model": str(model), "positives": f"{table.rows:,} ({positives})"}
         facts |= {"negatives": f"{other.rows:,}"} if other is not None else {}
         facts |= {"database": str(database)} if database is not None else {}
-        facts |= {what: f"{count:,}" for what, count in search.steps.items()}
+        facts |= {what: f"{count:,}" for what, count in steps.items()}
         _write(temporary, motifs, places, table, other, facts)
         record = {"command": "motifs", "arguments": sys.argv, "options": options._asdict()} | facts
         record |= {"settings": settings._asdict(), "finder": finder}
         (temporary / "run.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
-    return FoundMotifs(folder, tuple(motifs), search.steps)
+    return FoundMotifs(folder, tuple(motifs), steps)
 
 
 def _settings(
@@ -279,10 +281,13 @@ def _scores(started: Engine, table: Table, settings: Settings, path: str | os.Pa
     return values
 
 
-def _describe(
-    search: Search, table: Table, other: Table | None, known: Motifs | None
+def describe(
+    search: Search, table: Table, other: Table | None, known: Motifs | None, level: float
 ) -> tuple[list[Motif], list[list[Instances]]]:
-    """Trim, spell, locate and name motifs, the most enriched first; with their places in both sets."""
+    """Trim, spell, locate and name motifs, the most enriched first; with their places in both sets.
+
+    A motif whose own instances are not enriched is left out: a few long regions that are alike by chance make one.
+    """
     shares = [found.counts / found.counts.sum(axis=1, keepdims=True) for found in search.motifs]
     shares = [one[trim(one)] for one in shares]
     numbered = {str(i): one for i, one in enumerate(shares)}
@@ -293,6 +298,8 @@ def _describe(
     logs = np.full(len(shares), np.nan) if other is None else log_p(hits[:, 0], hits[:, 1], table.rows, other.rows)
     sites = np.array([found.instances for found in search.motifs])
     order = np.lexsort((-sites, logs)) if other is not None else np.argsort(-sites, kind="stable")
+    if other is not None and len(order):
+        order = order[stats.false_discovery_control(np.exp(logs))[order] <= level]
     matches: list[Match | None] = [None] * len(shares) if known is None else list(best_matches(numbered, known))
     motifs = [
         Motif(
