@@ -26,7 +26,8 @@ def windows(sites: Path, genome: dnabert.Genome, width: int, limit: int, seed: i
     rng = np.random.default_rng(seed)
     lengths = dict(zip(genome.names, genome.lengths.tolist(), strict=True))
     middles: dict[str, list[int]] = {}
-    for line in sites.read_text().splitlines()[: limit or None]:
+    lines = sites.read_text().splitlines()
+    for line in lines[:: max(1, len(lines) // limit) if limit else 1]:
         chrom, start, end = line.split("\t")[:3]
         middles.setdefault(chrom, []).append((int(start) + int(end)) // 2)
     rows = []
@@ -66,7 +67,7 @@ def main(
     width: Annotated[int, typer.Option(help="Bases of a window.")] = 101,
     epochs: Annotated[int, typer.Option(help="Of fine-tuning.")] = 10,
     learning_rate: Annotated[float, typer.Option(help="Of fine-tuning.")] = 2e-4,
-    limit: Annotated[int, typer.Option(help="Use the first sites only; 0 is all.")] = 0,
+    limit: Annotated[int, typer.Option(help="Use about so many sites, spread evenly; 0 is all.")] = 0,
     mutated: Annotated[int, typer.Option(help="Test sites whose every mutation is computed.")] = 20,
     strand: Annotated[str, typer.Option(help="Binding has no strand: both.")] = "both",
 ) -> None:
