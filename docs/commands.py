@@ -16,6 +16,8 @@ COMMANDS = (
     "finetune",
     "evaluate",
     "predict",
+    "explain",
+    "motifs",
     "variants",
     "negatives",
     "check-leakage",

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from benchmarks import motifs
 
 ROOT = Path(__file__).parent.parent
 STAGES = ("correctness", "ceilings", "pretraining", "inference", "timed")
@@ -19,3 +22,8 @@ def test_a_gpu_stage_runs_in_smoke_mode(stage: str, tmp_path: Path) -> None:
     result = json.loads((tmp_path / f"gpu_{stage}.json").read_text())
     assert result["figures"]
     assert result["versions"]["torch"]
+
+
+def test_the_motif_finder_agrees_with_the_plain_one_on_the_benchmarks_sequences() -> None:
+    positives, negatives, scores = motifs.planted(80, 100, np.random.default_rng(1))
+    assert motifs.side_by_side(positives, negatives, scores)["same regions, p-values, groups and windows"]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from dnabert.inference.loaded import LoadedModel, load
     from dnabert.inference.predict import Predictions, predict_file
     from dnabert.inference.variant_run import score_variants
+    from dnabert.interpretation.explain import explain
+    from dnabert.interpretation.motifs import find_motifs
     from dnabert.sequence.genome import Genome
     from dnabert.sequence.negatives import make_negatives
     from dnabert.sequence.simulate import simulate
@@ -30,6 +32,8 @@ _HOMES = {
     "benchmark": "dnabert.training.suite",
     "check_leakage": "dnabert.training.leakage",
     "evaluate": "dnabert.training.evaluate",
+    "explain": "dnabert.interpretation.explain",
+    "find_motifs": "dnabert.interpretation.motifs",
     "finetune": "dnabert.training.finetune",
     "load": "dnabert.inference.loaded",
     "make_negatives": "dnabert.sequence.negatives",
@@ -48,6 +52,8 @@ __all__ = [
     "benchmark",
     "check_leakage",
     "evaluate",
+    "explain",
+    "find_motifs",
     "finetune",
     "load",
     "make_negatives",

@@ -37,8 +37,11 @@ def track_bytes(description: str, total: int) -> Iterator[Callable[[int], None]]
 
 
 @contextmanager
-def track_items(description: str, total: int, unit: str) -> Iterator[Callable[[float], None]]:
-    """Show a bar of items done with their rate and the time left; the function it gives takes the items just done."""
+def track_items(description: str, total: int, unit: str, shown: bool = True) -> Iterator[Callable[[float], None]]:
+    """Show a bar of items done with their rate and the time left; the function it gives takes the items just done.
+
+    Work that is part of work with a bar of its own passes `shown=False`: a terminal has room for one.
+    """
     columns = (
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
@@ -47,7 +50,9 @@ def track_items(description: str, total: int, unit: str) -> Iterator[Callable[[f
         _Rate(unit),
         rich.progress.TimeRemainingColumn(),
     )
-    with rich.progress.Progress(*columns, console=console(), transient=True, disable=not _wanted()) as progress:
+    with rich.progress.Progress(
+        *columns, console=console(), transient=True, disable=not (shown and _wanted())
+    ) as progress:
         task = progress.add_task(description, total=total)
         yield lambda done: progress.advance(task, done)
 

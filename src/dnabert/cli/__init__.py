@@ -5,28 +5,43 @@ import sys
 
 import typer
 
-from dnabert.cli import benchmark, check_leakage, evaluate, finetune, negatives, predict, pretrain, simulate, variants
+from dnabert.cli import (
+    benchmark,
+    check_leakage,
+    evaluate,
+    explain,
+    finetune,
+    motifs,
+    negatives,
+    predict,
+    pretrain,
+    simulate,
+    variants,
+)
 from dnabert.errors import InputError
 
 app = typer.Typer(
     name="dnabert",
-    help="Read DNA with a language model: pre-train on genomes, fine-tune on few labels, predict, score variants.",
+    help="Read DNA with a language model: pre-train on genomes, fine-tune on few labels, predict, explain.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
+COMMANDS = (
     pretrain.pretrain,
     finetune.finetune,
     evaluate.evaluate,
     predict.predict,
+    explain.explain,
+    motifs.motifs,
     variants.variants,
     negatives.negatives,
     check_leakage.check_leakage,
     benchmark.benchmark,
     simulate.simulate,
-):
+)
+for command in COMMANDS:
     app.command(no_args_is_help=True)(command)
 
 

@@ -58,11 +58,16 @@ def numbers(text: str | None, option: str) -> list[float] | None:
         raise InputError(f"{option} {text}: numbers separated by commas are required") from None
 
 
-def whole_numbers(text: str, option: str) -> list[int]:
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     """Read whole numbers separated by commas."""
     from dnabert.errors import InputError
 
     try:
-        return [int(part) for part in text.split(",")]
+        return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option} {text}: whole numbers separated by commas are required") from None
+
+
+def some_or_all(text: str, option: str) -> tuple[int, ...] | None:
+    """Read whole numbers separated by commas; None for `all`."""
+    return None if text == "all" else whole_numbers(text, option)

@@ -8,9 +8,10 @@ import rich.console
 import rich.table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from dnabert.inference.variant_run import Summary
+    from dnabert.interpretation.motifs import Motif
     from dnabert.training.leakage import Leakage
     from dnabert.training.metrics import Evaluation
 
@@ -50,6 +51,18 @@ def print_counts(counts: dict[str, int]) -> None:
     used = [label for label, count in counts.items() if count]
     if len(used) == 1 and sum(counts.values()) > 1:
         warn_one_class(used[0], sum(counts.values()))
+
+
+def print_motifs(motifs: "Sequence[Motif]", shown: int = 10) -> None:
+    """Print the first motifs with their enrichment and match."""
+    table = rich.table.Table(
+        "motif", "consensus", "positives", "negatives", "match", "q", box=rich.box.SIMPLE, title=f"{len(motifs)} motifs"
+    )
+    for motif in motifs[:shown]:
+        match = motif.match
+        named = (match.name, f"{match.q:.1e}") if match else ("", "")
+        table.add_row(motif.name, motif.consensus, f"{motif.positives:,}", f"{motif.negatives:,}", *named)
+    rich.console.Console().print(table)
 
 
 def warn_one_class(label: str, rows: int) -> None:

@@ -1,10 +1,11 @@
 """The model as users hold it: `dnabert.load(path)`."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
-from dnabert.inference import embed, engine, predict
+from dnabert.inference import attention, embed, engine, predict
 from dnabert.inference.engine import Engine, Given
 from dnabert.inference.predict import Predictions
 
@@ -45,6 +46,17 @@ class LoadedModel:
     def embed(self, sequences: Given, pooling: str = "mean") -> np.ndarray:
         """Turn each sequence into a vector: `dnabert.inference.embed.embed`."""
         return embed.embed(self.engine, sequences, pooling)
+
+    def attention(
+        self,
+        sequences: Given,
+        *,
+        layers: Sequence[int] | None = attention.LAST_LAYER,
+        heads: Sequence[int] | None = None,
+        rollout: bool = False,
+    ) -> np.ndarray:
+        """Score each base by the attention of `[CLS]` to it: `dnabert.inference.attention.attention`."""
+        return attention.attention(self.engine, sequences, layers=layers, heads=heads, rollout=rollout)
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> LoadedModel:

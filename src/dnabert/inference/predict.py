@@ -18,7 +18,6 @@ from dnabert.model.device import describe
 from dnabert.model.packing import PackedBatch, token_of_base
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
-from dnabert.sequence.letters import reverse_complement_rows
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Sequences, Windows
 
@@ -108,7 +107,7 @@ def predict(
         raise InputError(f"--step {step} and --window go with --scan; give --scan max, or leave them out")
     logits = compute(table)
     if strand == "both":
-        backwards = compute(reverse_complement_table(table))
+        backwards = compute(tables.reverse_complemented(table))
         if loaded.task == "per-base":
             backwards = backwards[mirrored(table)]
         logits = (logits + backwards) / 2
@@ -211,15 +210,6 @@ def batch_vectors(checkpoint: Checkpoint, batch: PackedBatch) -> torch.Tensor:
     """Compute the vectors of a batch that the head reads, for `engine.run`."""
     vectors: torch.Tensor = checkpoint.model.vectors(batch)
     return vectors
-
-
-def reverse_complement_table(table: Table) -> Table:
-    """Read the other strand of each row."""
-    second = table.second
-    return table._replace(
-        sequences=reverse_complement_rows(table.sequences),
-        second=None if second is None else reverse_complement_rows(second),
-    )
 
 
 def mirrored(table: Table) -> np.ndarray:

@@ -4,8 +4,10 @@ A model that is loaded with `attn_implementation="dnabert_packed"` passes the bo
 `forward` on to this function. Nothing else in transformers' BERT changes.
 """
 
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -18,6 +20,50 @@ CACHE_BYTES = 4_000_000
 
 Run = tuple[int, int]
 """Neighbouring sequences of one length: how many, and the tokens of each."""
+
+Reader: TypeAlias = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], None]
+"""Takes a layer's query and key, shape (tokens, heads, head size), `cu_seqlens` and the factor on the scores."""
+
+_reader: ContextVar[Reader | None] = ContextVar("reader", default=None)
+
+
+@contextmanager
+def reading(reader: Reader) -> Iterator[None]:
+    """Show every layer's queries and keys to `reader`, in the order of the layers, within the block.
+
+    The weights of attention are never all there at once; who wants some computes those from queries and keys.
+    """
+    token = _reader.set(reader)
+    try:
+        yield
+    finally:
+        _reader.reset(token)
+
+
+def first_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> torch.Tensor:
+    """Compute the attention of each sequence's first token, `[CLS]`, to all of its tokens.
+
+    Parameters
+    ----------
+    query, key : torch.Tensor, shape (tokens, heads, head size)
+    cu_seqlens : torch.Tensor, int32, shape (sequences + 1,)
+        Where each sequence starts.
+    scaling : float
+        Factor on the scores.
+
+    Returns
+    -------
+    torch.Tensor, float32, shape (sequences, heads, longest)
+        0 after the end of a sequence.
+    """
+    starts, lengths = cu_seqlens[:-1].long(), cu_seqlens.diff().long()
+    sequence = torch.repeat_interleave(lengths)  # (tokens,)
+    position = torch.arange(len(sequence), device=sequence.device) - starts[sequence]
+    # a product an element and a sum, not a matrix product: float32 whatever the precision, and no more memory
+    scores = (query[starts].float() * scaling)[sequence].mul_(key).sum(-1)  # (tokens, heads)
+    rows = scores.new_full((len(starts), int(lengths.max()), scores.shape[1]), -torch.inf)
+    rows[sequence, position] = scores
+    return rows.softmax(dim=1).transpose(1, 2)
 
 
 def packed_attention(
@@ -72,6 +118,9 @@ def attend(
     dropout: float = 0.0,
 ) -> torch.Tensor:
     """Attend within each sequence, on tensors of shape (tokens, heads, head size); the rest as `packed_attention`."""
+    reader = _reader.get()
+    if reader is not None:
+        reader(query, key, cu_seqlens, query.shape[-1] ** -0.5 if scaling is None else scaling)
     if query.is_cuda and dropout == 0 and query.dtype in (torch.bfloat16, torch.float16):
         from torch.nn.attention.varlen import varlen_attn
 

@@ -29,6 +29,9 @@ CODE_OF_BYTE: np.ndarray = _code_table()
 LETTERS: np.ndarray = np.frombuffer(b"ATCGN", dtype=np.uint8)
 """uint8, shape (5,): the letter of each base code."""
 
+ACGT = np.array([0, 2, 3, 1], dtype=np.uint8)
+"""uint8, shape (4,): the base codes in alphabetical order, that of the columns of motifs and of mutations' effects."""
+
 
 def encode_bases(sequence: str | bytes) -> np.ndarray:
     """Turn a sequence into base codes.

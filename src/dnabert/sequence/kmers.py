@@ -232,7 +232,7 @@ def fold_to_bases(values: np.ndarray, k: int, stride: int = 1) -> np.ndarray:
 
     Parameters
     ----------
-    values : np.ndarray, float, shape (tokens,)
+    values : np.ndarray, float, shape (..., tokens)
         One score a token, without `[CLS]` and `[SEP]`.
     k : int
         Bases per token.
@@ -241,16 +241,17 @@ def fold_to_bases(values: np.ndarray, k: int, stride: int = 1) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray, float64, shape ((tokens - 1) * stride + k,)
+    np.ndarray, float64, shape (..., (tokens - 1) * stride + k)
         The mean over the tokens that cover each base; 0 where none does.
     """
     check_k(k, stride)
-    if len(values) == 0:
-        return np.empty(0)
-    bases = (len(values) - 1) * stride + k
-    starts = np.arange(len(values)) * stride
-    total, covering = np.zeros(bases), np.zeros(bases)
+    tokens = values.shape[-1]
+    if tokens == 0:
+        return np.empty((*values.shape[:-1], 0))
+    bases = (tokens - 1) * stride + k
+    starts = np.arange(tokens) * stride
+    total, covering = np.zeros((*values.shape[:-1], bases)), np.zeros(bases)
     for offset in range(k):
-        total[starts + offset] += values
+        total[..., starts + offset] += values
         covering[starts + offset] += 1
     return total / np.maximum(covering, 1)

@@ -23,7 +23,14 @@ from dnabert.sequence import delimited, intervals
 from dnabert.sequence.alphabet import LETTERS, describe_foreign
 from dnabert.sequence.delimited import find
 from dnabert.sequence.genome import Genome, read_fasta
-from dnabert.sequence.letters import cut_windows, first_foreign, join_kmers, letters_of, string_array
+from dnabert.sequence.letters import (
+    cut_windows,
+    first_foreign,
+    join_kmers,
+    letters_of,
+    reverse_complement_rows,
+    string_array,
+)
 
 SEQUENCE_NAMES = ("sequence", "setence", "seq")
 """Accepted headers of the sequence column; `setence` stands in some files of the original."""
@@ -250,6 +257,15 @@ def select(table: Table, rows: np.ndarray) -> Table:
         table.columns.take(taken),
         ((table.path, "selected row", 1, len(rows)),),
         None if table.second is None else table.second.take(taken),
+    )
+
+
+def reverse_complemented(table: Table) -> Table:
+    """Read every sequence of a table from the other strand; ambiguity codes become N, columns stay as they are."""
+    second = table.second
+    return table._replace(
+        sequences=reverse_complement_rows(table.sequences),
+        second=None if second is None else reverse_complement_rows(second),
     )
 
 

@@ -11,8 +11,9 @@ from sklearn.preprocessing import StandardScaler
 
 from dnabert.errors import InputError
 from dnabert.inference.engine import Engine, run
-from dnabert.inference.predict import OUTPUTS, as_read, batch_vectors, reverse_complement_table
+from dnabert.inference.predict import OUTPUTS, as_read, batch_vectors
 from dnabert.progress import say
+from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Windows
 from dnabert.training import metrics
@@ -56,7 +57,7 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
     if task == "per-base":
         raise InputError("--method frozen: a class for each base needs the encoder to learn; give full or lora")
     strands = [
-        [vectors(engine, table) for table in ((part, reverse_complement_table(part)) if both else (part,))]
+        [vectors(engine, table) for table in ((part, tables.reverse_complemented(part)) if both else (part,))]
         for part in (train, dev)
     ]
     scaler = StandardScaler().fit(np.concatenate(strands[0]))

@@ -8,10 +8,10 @@ import pyarrow as pa
 import torch
 from torch.utils.data import Dataset
 
-from dnabert.inference.predict import as_read, mirrored, own, reverse_complement_table
+from dnabert.inference.predict import as_read, mirrored, own
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.packing import pack_rows, token_of_base
-from dnabert.sequence import windows
+from dnabert.sequence import tables, windows
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Windows
 from dnabert.training.metrics import Truth
@@ -105,7 +105,7 @@ class Packer:
 
 def _with_other_strand(table: Table) -> Table:
     """Append the reverse complement of each row."""
-    other = reverse_complement_table(table)
+    other = tables.reverse_complemented(table)
     second = None
     if table.second is not None and other.second is not None:
         second = pa.concat_arrays([table.second, other.second])
