@@ -180,7 +180,7 @@ def test_motifs_refuse_options_that_do_not_go(
         ("--min-length", 1, "--min-length of 2 or more"),
         ("--window", 4, "--window of --min-length or more"),
         ("--level", 0, "--level 0.0: a p-value above 0"),
-        ("--target", "9", "--target 9: this model has the classes 0, 1"),
+        ("--target", "9", "--target 9: this model has 0, 1"),
         ("--strand", "up", "--strand up: give one of forward, both"),
     ):
         assert message in refused("motifs", *words, option, value)

@@ -8,6 +8,7 @@ import pytest
 from dnabert import InputError, load
 from dnabert.inference import engine
 from dnabert.inference.engine import Engine
+from dnabert.inference.predict import predict
 from dnabert.interpretation import attribution
 from dnabert.sequence.tables import Table
 from tests.conftest import random_dna, tiny_model
@@ -71,7 +72,7 @@ def test_the_class_is_chosen(started: Engine, tmp_path: Path, rng: np.random.Gen
     sequences = [random_dna(10, rng) for _ in range(2)]
     np.testing.assert_array_equal(attribution.ism(started, sequences), attribution.ism(started, sequences, "yes"))
     assert not np.allclose(attribution.ism(started, sequences, "no"), attribution.ism(started, sequences, "yes"))
-    with pytest.raises(InputError, match="--target maybe: this model has the classes no, yes"):
+    with pytest.raises(InputError, match="--target maybe: this model has no, yes"):
         attribution.ism(started, sequences, "maybe")
     three = engine.start(tiny_model(tmp_path / "three", "classification", labels=("a", "b", "c")), precision="float32")
     predicted = load(tmp_path / "three", precision="float32").predict(sequences).logits.argmax(axis=1)
@@ -113,3 +114,19 @@ def test_a_contribution_is_the_mean_fall(rng: np.random.Generator) -> None:
     effects = rng.normal(size=(2, 3, 4))
     effects[..., 1] = 0
     np.testing.assert_allclose(attribution.contributions(effects), -effects[..., [0, 2, 3]].mean(axis=-1))
+
+
+def test_numbers_and_labels_are_explained_by_name(tmp_path: Path, rng: np.random.Generator) -> None:
+    sequences = [random_dna(12, rng)]
+    one = engine.start(tiny_model(tmp_path / "one", "regression", labels=("level",)), precision="float32")
+    two = engine.start(tiny_model(tmp_path / "two", "multilabel", labels=("a", "b")), precision="float32")
+    effects = attribution.ism(one, sequences)[0]
+    changed = sequences[0][:5] + "T" + sequences[0][6:]
+    expected = np.diff(predict(one, [sequences[0], changed]).outputs[:, 0])[0]
+    assert effects[5, 3] == pytest.approx(expected, abs=1e-5)  # in the units of the prediction
+    assert not np.allclose(attribution.ism(two, sequences, "a"), attribution.ism(two, sequences, "b"), equal_nan=True)
+    with pytest.raises(InputError, match="say which output is explained: --target a or b"):
+        attribution.ism(two, sequences)
+    bases = engine.start(tiny_model(tmp_path / "bases", "per-base", labels=("a", "b")), precision="float32")
+    with pytest.raises(InputError, match="one output a sequence, this model has one a base"):
+        attribution.ism(bases, sequences)

@@ -131,7 +131,7 @@ def test_both_strands_are_one_answer_for_both(folder: Path, sequences: list[str]
         ({"method": "ig", "rollout": True}, "--rollout goes with --method attention"),
         ({"target": "1"}, "--target goes with --method ism or ig, not attention"),
         ({"method": "ig", "steps": 0}, "--steps of 1 or more"),
-        ({"method": "ism", "target": "2"}, "--target 2: this model has the classes 0, 1"),
+        ({"method": "ism", "target": "2"}, "--target 2: this model has 0, 1"),
         ({"layers": (9,)}, "there is no layer 9"),
     ],
 )

@@ -31,14 +31,14 @@ VARIANT_ROWS = 8192
 
 
 def target_class(checkpoint: Checkpoint, name: str | None) -> int | None:
-    """Find the class whose logit is explained.
+    """Find the output that is explained: the logit of a class or a label, or a number.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-        A classifier.
+        A model with outputs for each sequence.
     name : str, optional
-        A label. Without one it is the second of two classes.
+        A class, label or output. Without one it is the second of two classes, or the only output.
 
     Returns
     -------
@@ -48,18 +48,24 @@ def target_class(checkpoint: Checkpoint, name: str | None) -> int | None:
     Raises
     ------
     InputError
-        If the model is no classifier or has no such class.
+        If the model has no outputs for sequences or none of this name, or several and none is named.
     """
-    if checkpoint.task != "classification":
+    if checkpoint.task == "masked-lm":
         raise InputError(
             "effects on a logit need a classifier, this model is pre-trained only; run 'dnabert finetune' on it first, "
             "or use the method attention"
         )
-    if name is None:
+    if checkpoint.task == "per-base":
+        raise InputError("effects on a logit need one output a sequence, this model has one a base; use attention")
+    if name is not None and name not in checkpoint.labels:
+        raise InputError(f"--target {name}: this model has {', '.join(checkpoint.labels)}")
+    if name is not None:
+        return checkpoint.labels.index(name)
+    if checkpoint.task == "classification":
         return 1 if len(checkpoint.labels) == 2 else None
-    if name not in checkpoint.labels:
-        raise InputError(f"--target {name}: this model has the classes {', '.join(checkpoint.labels)}")
-    return checkpoint.labels.index(name)
+    if len(checkpoint.labels) > 1:
+        raise InputError(f"say which output is explained: --target {' or '.join(checkpoint.labels)}")
+    return 0
 
 
 def ism(
