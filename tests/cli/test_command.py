@@ -159,7 +159,7 @@ def test_a_full_disk_keeps_the_old_predictions(model: Path, tmp_path: Path) -> N
 
 
 def commands_of(page: str) -> list[str]:
-    """List the `dnabert` lines of a page's shell blocks, without comments."""
+    """List the `dnabert` lines of a page's `sh` blocks, without comments; `bash` blocks need files of the user's."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("dnabert ")]

@@ -44,7 +44,7 @@ def original_ids(item: MaskedBatch) -> torch.Tensor:
 
 
 def same(one: MaskedBatch, other: MaskedBatch) -> bool:
-    flat = [torch.as_tensor(part) for item in (one, other) for part in (*item.batch, *item[1:])]
+    flat = [torch.as_tensor(part) for item in (one, other) for part in (*item.batch[:4], *item[1:])]
     return all(torch.equal(a, b) for a, b in zip(flat[: len(flat) // 2], flat[len(flat) // 2 :], strict=True))
 
 

@@ -202,7 +202,9 @@ def write_bound(folder: Path, rng: np.random.Generator) -> Path:
 
 def test_adapters_are_saved_merged_and_loaded(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_bound(tmp_path / "data", rng)
-    result = dnabert.finetune(data, model, tmp_path / "out", method="lora", rank=4, **TUNE | {"learning_rate": 1e-2})
+    result = dnabert.finetune(
+        data, model, tmp_path / "out", method="lora", rank=4, **TUNE | {"learning_rate": 1e-2, "epochs": 20}
+    )
     assert result.test is not None
     assert result.test.metrics["mcc"].value > 0.4
     table = tables.read(data / "test.tsv")

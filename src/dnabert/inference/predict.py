@@ -129,7 +129,7 @@ def logits_of(started: Engine, table: Table, batch_tokens: int | None = None) ->
         return _logits_of_bases(started, cut, batch_tokens)
     vectors = run(started, cut, batch_vectors, batch_tokens)
     with torch.inference_mode():
-        head = loaded.model.fromvectors_of(
+        head = loaded.model.from_vectors(
             torch.from_numpy(vectors).to(started.device), torch.from_numpy(cut.counts).to(started.device)
         )
     return head.logits.float().cpu().numpy()

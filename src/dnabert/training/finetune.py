@@ -208,9 +208,6 @@ def finetune(
     if rows is not None or share != 1:
         few = min(rows or parts.train.rows, round(share * parts.train.rows))
         parts = parts._replace(train=splits.draw_rows(parts.train, few, seed, *targets.strata(parts.train, found)))
-    warning = leakage.warning(leakage.check(parts))
-    if warning:
-        say(warning)
     truths = [None if part is None else targets.truth(part, found) for part in parts]
     loaded = _load(model, found, parts, seed, dropout, strand, long, window, method, from_scratch)
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
@@ -250,6 +247,9 @@ def finetune(
         f"Fine-tuning {'from scratch' if from_scratch else model} ({method}) on {parts.train.rows:,} rows, "
         f"{_words(found)}, strand {settings['strand']}; {describe(where, job.engine.precision)}"
     )
+    warning = leakage.warning(leakage.check(parts))
+    if warning:
+        say(warning)
     log = _fit_frozen(job) if method == "frozen" else _train(job, resume, log_every)
     if log is None or not processes.is_first():
         return Finetuned(job.folder, found, None, None, finished=log is not None)
