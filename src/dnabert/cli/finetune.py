@@ -64,6 +64,10 @@ def finetune(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
     ] = False,
+    baselines: Annotated[
+        bool,
+        typer.Option("--baselines", help="Train CNNs, k-mer regression and the model from scratch too, and compare."),
+    ] = False,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Passes over the rows; default: 3 to 30, by their number.", min=1)
     ] = None,
@@ -84,7 +88,7 @@ def finetune(
     log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
 ) -> None:
     """Fine-tune a model on labelled sequences; keep the checkpoint that is best on dev."""
-    from dnabert.cli.report import print_evaluation
+    from dnabert.cli.report import print_comparison, print_evaluation
     from dnabert.training import finetune as training
 
     result = training.finetune(
@@ -104,6 +108,7 @@ def finetune(
         split_by=split_by,
         length=length,
         from_scratch=from_scratch,
+        baselines=baselines,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -123,4 +128,6 @@ def finetune(
     for name, evaluation in (("dev", result.dev), ("test", result.test)):
         if evaluation is not None:
             print_evaluation(name, evaluation)
+    if result.compared is not None:
+        print_comparison(result.compared)
     print(f"Model and metrics.json: {result.folder}")

@@ -10,6 +10,7 @@ import rich.table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dnabert.training.compare import Compared
     from dnabert.training.leakage import Leakage
     from dnabert.training.metrics import Evaluation
 
@@ -38,6 +39,28 @@ def print_evaluation(title: str, evaluation: "Evaluation") -> None:
         console.print(confusion)
     if evaluation.one_class is not None:
         warn_one_class(evaluation.one_class, evaluation.rows)
+
+
+def print_comparison(compared: "Compared") -> None:
+    """Print a fine-tuned model beside its baselines, and who is better than whom."""
+    table = rich.table.Table(
+        box=rich.box.SIMPLE, title=f"Beside baselines, {compared.part}, {compared.rows:,} rows", pad_edge=False
+    )
+    for heading in ("model", _WORDS.get(compared.metric, compared.metric), "95 % interval"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("difference", "95 % interval", "p", "seconds"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for row in compared.models:
+        seconds = "-" if row.seconds is None else f"{row.seconds:,.0f}"
+        difference = ("", "", "")
+        if row.comparison is not None:
+            value, low, high = row.comparison.difference
+            difference = (f"{value:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{row.comparison.p_value:.2g}")
+        shown = (row.name, f"{row.value.value:.3f}", f"{row.value.low:.3f} to {row.value.high:.3f}")
+        table.add_row(*shown, *difference, seconds)
+    rich.console.Console().print(table)
+    for sentence in compared.sentences:
+        print(sentence, file=sys.stderr if sentence.startswith("WARNING") else sys.stdout)
 
 
 def print_counts(counts: dict[str, int]) -> None:

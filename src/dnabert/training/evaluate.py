@@ -7,9 +7,7 @@ from pathlib import Path
 
 from dnabert.errors import InputError
 from dnabert.files import replacing
-from dnabert.inference import engine
-from dnabert.inference.predict import predict
-from dnabert.model.device import describe
+from dnabert.inference.predict import predict, start
 from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
@@ -37,7 +35,7 @@ def evaluate(
     Parameters
     ----------
     model : path
-        A fine-tuned model directory.
+        The directory of a fine-tuned model or a baseline.
     data : path or sequence of paths
         A labelled table, a FASTA file with `labels`, one FASTA file a class, or a folder: its `test` file.
     out : path, optional
@@ -63,18 +61,17 @@ def evaluate(
     InputError
         If the model or the data is not as required, or a label is none of the model's classes.
     """
-    started = engine.start(model, device, precision)
-    loaded = started.checkpoint
-    if loaded.task == "masked-lm":
+    started = start(model, device, precision)
+    if started.task == "masked-lm":
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
     table = _labelled(data, genome, length, labels)
-    columns = tuple(label) or tuple(getattr(loaded.model.config, "label_columns", ()))
-    truth = targets.truth(table, Task(loaded.task, loaded.labels, columns))
+    columns = tuple(label) or started.columns
+    truth = targets.truth(table, Task(started.task, started.labels, columns))
     result = metrics.evaluate(predict(started, table, batch_tokens, strand).outputs, truth)
     if out is not None:
         with replacing(out) as temporary:
             temporary.write_text(json.dumps(as_json(result), indent=2) + "\n")
-    say(f"Evaluated {table.rows:,} sequences on {describe(started.device, started.precision)}")
+    say(f"Evaluated {table.rows:,} sequences on {started.place}")
     return result
 
 
