@@ -4,12 +4,14 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import dnabert
+from dnabert.cli.report import print_comparison
 from dnabert.errors import InputError
 from dnabert.inference.baselines import Letters, as_letters, kmer_features, logits_of
 from dnabert.inference.predict import predict, start
@@ -18,9 +20,10 @@ from dnabert.sequence import tables
 from dnabert.sequence.kmers import canonical_kmers, vocabulary
 from dnabert.sequence.tables import Table
 from dnabert.training import baselines as training
-from dnabert.training import metrics, targets
+from dnabert.training import compare, metrics, targets
 from dnabert.training.baselines import Trained
-from dnabert.training.metrics import Truth
+from dnabert.training.compare import Compared, Row
+from dnabert.training.metrics import Comparison, Interval, Truth
 from dnabert.training.targets import Task
 from tests.conftest import random_dna, run_command, tiny_model
 
@@ -32,11 +35,11 @@ def reverse_complement(sequence: str) -> str:
 
 
 def planted(rng: np.random.Generator, length: int = 50, either: bool = False) -> tuple[str, int]:
-    """Draw a sequence, every second with GATTACA in it, if wanted on either strand."""
+    """Draw a sequence, every second with GATTACAGATTA in it, if wanted on either strand."""
     sequence, label = random_dna(length, rng), int(rng.integers(2))
-    motif = reverse_complement("GATTACA") if either and rng.random() < 0.5 else "GATTACA"
-    at = int(rng.integers(length - 7))
-    return (sequence[:at] + motif + sequence[at + 7 :] if label else sequence), label
+    motif = reverse_complement("GATTACAGATTA") if either and rng.random() < 0.5 else "GATTACAGATTA"
+    at = int(rng.integers(length - 12))
+    return (sequence[:at] + motif + sequence[at + 12 :] if label else sequence), label
 
 
 def write(path: Path, header: str, row: Callable[[], str], rows: int) -> Table:
@@ -47,8 +50,8 @@ def write(path: Path, header: str, row: Callable[[], str], rows: int) -> Table:
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the networks small."""
-    monkeypatch.setattr(baselines, "WIDTH", 0.125)
-    monkeypatch.setattr(baselines.Residual, "CHANNELS", 32)
+    monkeypatch.setattr(baselines, "WIDTH", 0.25)
+    monkeypatch.setattr(baselines, "CHANNELS", 32)
 
 
 def trained(
@@ -160,7 +163,7 @@ def donors(rng: np.random.Generator) -> str:
 
 
 def test_a_class_for_each_base(tmp_path: Path, rng: np.random.Generator) -> None:
-    one, table, truth = trained("residual", tmp_path, "sequence\tlabel", lambda: donors(rng), rows=200, passes=8)
+    one, table, truth = trained("residual", tmp_path, "sequence\tlabel", lambda: donors(rng), rows=300, passes=15)
     assert one.baseline.task == "per-base"
     assert main_metric(one, table, truth) > 0.95
     expected = predict(one.baseline, table).logits
@@ -175,7 +178,7 @@ def test_both_strands_of_bases(tmp_path: Path, rng: np.random.Generator) -> None
         sequence = random_dna(40, rng)
         return f"{sequence}\t{''.join('S' if base in 'GC' else 'W' for base in sequence)}"
 
-    one, table, truth = trained("residual", tmp_path, "sequence\tlabel", row, rows=100, passes=6, strand="both")
+    one, table, truth = trained("residual", tmp_path, "sequence\tlabel", row, rows=200, passes=10, strand="both")
     assert main_metric(one, table, truth) > 0.95
 
 
@@ -231,7 +234,7 @@ def test_networks_take_any_length(name: str, length: int) -> None:
 def test_shapes_are_scaled_by_the_stated_rule() -> None:
     original = baselines.SHAPES["deepsea"]
     assert baselines.scaled(original, 1000).pools == original.pools
-    assert baselines.scaled(original, 1000).channels == (40, 60, 120)
+    assert baselines.scaled(original, 1000).channels == (80, 120, 240)
     assert baselines.scaled(baselines.SHAPES["danq"], 70).pools == (1,)
     assert baselines.scaled(baselines.SHAPES["danq"], 40).kernels == (13,)
     assert baselines.scaled(baselines.SHAPES["basset"], 10_000).pools == (8, 10, 10)
@@ -265,7 +268,7 @@ def test_bad_directories_are_refused(tmp_path: Path, rng: np.random.Generator) -
         start(folder)
     record = json.loads((folder / "dnabert.json").read_text())
     (folder / "dnabert.json").write_text(json.dumps({key: record[key] for key in record if key != "labels"}))
-    with pytest.raises(InputError, match="an entry is missing or wrong .'labels'."):
+    with pytest.raises(InputError, match="an entry is missing or wrong"):
         start(folder)
 
 
@@ -279,53 +282,83 @@ def test_letters_of_a_selection(rng: np.random.Generator) -> None:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_finetune_beside_baselines(tmp_path: Path, rng: np.random.Generator) -> None:
-    data = tmp_path / "data"
+def test_finetune_beside_baselines(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(training, "PASSES", (2, 2))
+    data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
     for part, rows in (("train", 160), ("dev", 60), ("test", 60)):
         write(data / f"{part}.tsv", "sequence\tlabel", lambda: "{}\t{}".format(*planted(rng, 40)), rows)
-    model, out = tiny_model(tmp_path / "pretrained", k=3), tmp_path / "out"
-    command = ["finetune", data, "--model", model, "--out", out, "--epochs", 1, "--seed", 4]
-    run_command(*command)  # complete without baselines: they are added
-    done = run_command(*command, "--baselines", "--resume")
+    model = tiny_model(tmp_path / "pretrained", k=3)
+    command = ["finetune", data, "--model", model, "--out", out, "--epochs", 1, "--seed", 4, "--device", "cpu"]
+    options: dict[str, Any] = {"epochs": 1, "seed": 4, "device": "cpu", "precision": "float32"}
+    first = dnabert.finetune(data, model, out, **options)  # complete without baselines: they are added
+    result = dnabert.finetune(data, model, out, baselines=True, resume=True, **options)
     names = ["fine-tuned", "from-scratch", *baselines.NAMES]
-    assert all(name in done.stdout for name in names)
-    assert "Beside baselines, test, 60 rows" in done.stdout
+    assert result.compared is not None
+    assert result.test is not None
+    assert first.test is not None
+    for metric, value in first.test.metrics.items():
+        assert result.test.metrics[metric] == pytest.approx(value, abs=1e-4, nan_ok=True)
+    assert [one.name for one in result.compared.models] == names
     content = json.loads((out / "comparison.json").read_text())
     assert [one["name"] for one in content["models"]] == names
     assert content["metric"] == "mcc"
     assert content["models"][0]["p_value"] is None
-    assert json.loads((out / "metrics.json").read_text())["test"]["metrics"]["mcc"]["value"] == pytest.approx(
-        content["models"][0]["mcc"]["value"], abs=1e-6
-    )
+    assert content["models"][0]["mcc"]["value"] == pytest.approx(first.test.metrics["mcc"].value)
     for one in content["models"][1:]:
         assert one["difference"]["value"] == pytest.approx(one["mcc"]["value"] - content["models"][0]["mcc"]["value"])
         assert 0 < one["p_value"] <= 1
         assert one["seconds"] is not None
-    assert len(content["sentences"]) > 0
     # what is complete is not trained again, what is missing is
     before = {name: (out / "baselines" / name / "model.safetensors").stat().st_mtime_ns for name in names[1:]}
-    (out / "baselines" / "danq" / "dnabert.json").unlink()
+    (out / "baselines" / "kmers" / "dnabert.json").unlink()
     (out / "comparison.json").unlink()
-    again = run_command(*command, "--baselines", "--resume")
+    capsys.readouterr()
+    again = dnabert.finetune(data, model, out, baselines=True, resume=True, **options)
     after = {name: (out / "baselines" / name / "model.safetensors").stat().st_mtime_ns for name in names[1:]}
-    assert [name for name in before if before[name] != after[name]] == ["danq"]
-    assert "residual: complete" in again.stderr
-    assert json.loads((out / "comparison.json").read_text())["sentences"] == content["sentences"]
-    refused = run_command(*command[:-1], 5, "--baselines", "--resume", expect=2)
-    assert "seed was 4, is 5" in refused.stderr
-    # a baseline is a model to the other commands
-    run_command("predict", out / "baselines" / "residual", data / "test.tsv", "--out", tmp_path / "p.tsv")
-    assert (tmp_path / "p.tsv").read_text().splitlines()[0].split("\t") == [
-        "sequence",
-        "label",
-        "prediction",
-        "probability_0",
-        "probability_1",
-    ]
-    run_command("evaluate", out / "baselines" / "kmers", data, "--out", tmp_path / "e.json")
-    evaluated = json.loads((tmp_path / "e.json").read_text())["metrics"]["mcc"]["value"]
-    assert evaluated == pytest.approx(content["models"][-1]["mcc"]["value"])
+    assert [name for name in before if before[name] != after[name]] == ["kmers"]
+    assert "residual: complete" in capsys.readouterr().err
+    assert again.compared is not None
+    assert again.compared.sentences == result.compared.sentences
+    with pytest.raises(InputError, match="seed was 4, is 5"):
+        dnabert.finetune(data, model, out, baselines=True, resume=True, **options | {"seed": 5})
+    # the command, and a baseline as a model of the other commands
+    done = run_command(*command, "--baselines", "--resume")
+    assert "Beside baselines, test, 60 rows" in done.stdout
+    assert all(name in done.stdout for name in names)
+    residual = out / "baselines" / "residual"
+    assert dnabert.predict_file(residual, data / "test.tsv", tmp_path / "p.tsv").keys() == {"0", "1"}
+    header = (tmp_path / "p.tsv").read_text().splitlines()[0].split("\t")
+    assert header == ["sequence", "label", "prediction", "probability_0", "probability_1"]
+    evaluated = dnabert.evaluate(out / "baselines" / "kmers", data).metrics["mcc"]
+    assert evaluated.value == pytest.approx(content["models"][-1]["mcc"]["value"])
+
+
+def row_of(name: str, value: float, difference: Interval, p_value: float) -> Row:
+    return Row(name, Path(name), Interval(value, value - 0.1, value + 0.1), Comparison(difference, p_value), 3.0)
+
+
+def test_the_report_says_plainly_when_a_baseline_wins(capsys: pytest.CaptureFixture[str]) -> None:
+    own = Row("fine-tuned", Path("out"), Interval(0.74, 0.7, 0.78), None, None)
+    rows = (
+        own,
+        row_of("danq", 0.60, Interval(-0.14, -0.2, -0.08), 0.002),
+        row_of("basset", 0.75, Interval(0.01, -0.03, 0.05), 0.6),
+        row_of("residual", 0.80, Interval(0.06, 0.02, 0.10), 0.004),
+    )
+    sentences = compare.sentences(rows, "mcc", "test")
+    assert sentences == (
+        "WARNING: residual is better than the fine-tuned model: MCC 0.800 against 0.740, difference 0.060 (0.020 to "
+        "0.100), p = 0.004",
+        "On test the fine-tuned model and basset do not differ (p >= 0.05).",
+        "The fine-tuned model is better than danq (p < 0.05).",
+    )
+    print_comparison(Compared("mcc", "test", 500, rows, sentences))
+    printed = capsys.readouterr()
+    assert printed.err.strip() == sentences[0]
+    assert "+0.060" in printed.out
 
 
 def test_bases_are_compared_with_the_one_baseline_that_labels_them(tmp_path: Path, rng: np.random.Generator) -> None:

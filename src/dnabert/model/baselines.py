@@ -66,6 +66,8 @@ SHAPES = {
     "basset": Shape(600, (300, 200, 200), (19, 11, 7), (3, 4, 4), 0, (1000, 1000)),
     "danq": Shape(1000, (320,), (26,), (13,), 320, (925,)),
 }
+CHANNELS = 128
+"""Of each layer of `residual`."""
 NETWORKS = (*SHAPES, "residual")
 NAMES = (*NETWORKS, "kmers")
 
@@ -86,8 +88,8 @@ class Baseline(NamedTuple):
     columns : tuple of str
         The columns of labels it was trained on; empty for the usual one.
     settings : dict
-        What the network is built from: nothing for `residual`, `k` for `kmers`, the entries of a `Shape` for the others
-        (`settings_for` makes them).
+        What the network is built from: `channels` for `residual`, `k` for `kmers`, the entries of a `Shape` for the
+        others (`settings_for` makes them).
     network : torch.nn.Module
         Takes codes, uint8, shape (sequences, bases), padded, and lengths; for `kmers` the linear layer over k-mers.
     """
@@ -128,7 +130,7 @@ def new(
         features = int(canonical_kmers(k).max()) + 1 if strand == "both" else 4**k
         network = nn.Linear(features, len(labels))
     elif name == "residual":
-        network = Residual(len(labels), task == "per-base")
+        network = Residual(settings["channels"], len(labels), task == "per-base")
     else:
         network = Convolutional(Shape(**settings), len(labels))
     return Baseline(name, task, labels, strand, columns, settings, network)
@@ -136,7 +138,7 @@ def new(
 
 def settings_for(name: str, length: int) -> dict[str, Any]:
     """Write what a network for sequences of some length is built from."""
-    return scaled(SHAPES[name], length)._asdict() if name in SHAPES else {}
+    return scaled(SHAPES[name], length)._asdict() if name in SHAPES else {"channels": CHANNELS}
 
 
 def check(name: str, task: str) -> None:
@@ -292,18 +294,18 @@ class Residual(nn.Module):
 
     Parameters
     ----------
+    size : int
+        Channels of each layer.
     outputs : int
     per_base : bool
         Give the outputs of each base instead of those of each sequence.
     """
 
-    CHANNELS = 128
     FIRST = 15
     DILATIONS = (1, 2, 4)
 
-    def __init__(self, outputs: int, per_base: bool) -> None:
+    def __init__(self, size: int, outputs: int, per_base: bool) -> None:
         super().__init__()
-        size = self.CHANNELS
         self.first = nn.Conv1d(4, size, self.FIRST, padding=self.FIRST // 2, bias=False)
         self.norms = nn.ModuleList(Norm(size) for _ in range(2 * len(self.DILATIONS) + 1))
         self.convolutions = nn.ModuleList(

@@ -27,12 +27,13 @@ from dnabert.training.targets import Task
 
 RATES = (2e-3, 4e-4, 8e-5)
 """Peak learning rates, tried in this order for as long as the network tells nothing apart."""
-BATCH = 64
+BATCH = (16, 64)
+"""Rows of a batch: a fortieth of all rows, within these limits."""
 BASES_AT_ONCE = 131_072
 """Bases of a training batch at most: batches of long sequences have fewer rows."""
 STEPS = 2000
 """Passes over the rows are made until there are this many steps, within the limits that follow."""
-PASSES = (6, 20)
+PASSES = (6, 40)
 WEIGHT_DECAY = 0.01
 LOOKAHEAD = 32
 """Batches that rows of like length are sorted into at a time."""
@@ -91,7 +92,7 @@ def train(
     device : torch.device, optional
         To train networks on; the CPU by default.
     passes : int, optional
-        Over the rows; by default 6 to 20, as many as make 2,000 steps.
+        Over the rows; by default 6 to 40, as many as make 2,000 steps.
 
     Returns
     -------
@@ -166,7 +167,8 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
     table, truth = job.tables[0], job.truths[0]
     items = _Items(job)
     length = int(np.median(items.rows.lengths))
-    at_once = max(1, min(BATCH, BASES_AT_ONCE // int(items.rows.lengths.max())))
+    rows_at_once = min(BATCH[1], max(BATCH[0], table.rows // 40))
+    at_once = max(1, min(rows_at_once, BASES_AT_ONCE // int(items.rows.lengths.max())))
     steps = math.ceil(table.rows / at_once)
     passes = passes or min(PASSES[1], max(PASSES[0], math.ceil(STEPS / steps)))
     rng = np.random.default_rng(job.seed)
@@ -202,7 +204,7 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
         network.load_state_dict(kept)
         network.eval()
     if truth.task == "regression":
-        into_units(network.output, standardise(truth))
+        into_units(network.get_submodule("output"), standardise(truth))
     return baseline, {"dev": best, "learning_rate": rate, "pass": of, "passes": passes}
 
 

@@ -178,7 +178,7 @@ def _compare(
         for name, folder in folders.items()
     )
     where = "dev" if parts.test is None else "test"
-    compared = Compared(metric, where, truth.rows, rows, _sentences(rows, metric, where))
+    compared = Compared(metric, where, truth.rows, rows, sentences(rows, metric, where))
     with replacing(result.folder / "comparison.json") as temporary:
         temporary.write_text(json.dumps(_as_json(compared, result.folder), indent=2) + "\n")
     return result._replace(compared=compared)
@@ -209,7 +209,7 @@ def _seconds(folder: Path) -> float | None:
     return next((float(entry["train_runtime"]) for entry in reversed(entries) if "train_runtime" in entry), None)
 
 
-def _sentences(rows: tuple[Row, ...], metric: str, where: str) -> tuple[str, ...]:
+def sentences(rows: tuple[Row, ...], metric: str, where: str) -> tuple[str, ...]:
     """Say who is better than the fine-tuned model, who does not differ, and who is worse."""
     words = metric.upper() if metric in ("mcc", "auroc") else {"f1": "F1", "pearson": "Pearson r"}[metric]
     own = rows[0].value.value
