@@ -7,7 +7,7 @@ import scipy.sparse
 import torch
 
 from dnabert.model.baselines import Baseline
-from dnabert.model.device import exact_float32
+from dnabert.model.device import exact_float32, within_memory
 from dnabert.progress import track_items
 from dnabert.sequence.kmers import FIRST_KMER, canonical_kmers, encode_rows
 from dnabert.sequence.letters import joined_with_gap, letters_of, padded_codes
@@ -63,6 +63,7 @@ def logits_of(baseline: Baseline, table: Table, batch_bases: int | None = None) 
     with (
         torch.inference_mode(),
         exact_float32(baseline.device),
+        within_memory(f"{baseline.device} has no memory for batches of {budget:,} bases; give fewer (--batch-tokens)"),
         track_items(f"Predicting ({baseline.name})", table.rows, "sequences") as advance,
     ):
         for some in batches_of_rows(rows.lengths, budget):  # longest first, so padding is what neighbours differ by

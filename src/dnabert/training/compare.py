@@ -115,6 +115,7 @@ def beside_baselines(**options: Any) -> Finetuned:
     if result is None:
         say(f"{out}: the fine-tuned model is complete")
         result = Finetuned(out, task, None, None, finished=True)
+    say(f"Training baselines on the same {parts.train.rows:,} rows")
     folders = {FINETUNED: out}
     if not options["from_scratch"]:
         folders[FROM_SCRATCH] = out / FOLDER / FROM_SCRATCH
