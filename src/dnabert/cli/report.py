@@ -43,9 +43,8 @@ def print_evaluation(title: str, evaluation: "Evaluation") -> None:
 
 def print_comparison(compared: "Compared") -> None:
     """Print a fine-tuned model beside its baselines, and who is better than whom."""
-    table = rich.table.Table(
-        box=rich.box.SIMPLE, title=f"Beside baselines, {compared.part}, {compared.rows:,} rows", pad_edge=False
-    )
+    title = f"Beside baselines, {compared.part}, {compared.rows:,} rows"
+    table = rich.table.Table(box=rich.box.SIMPLE, title=title, padding=0, show_edge=False)  # it fits 80 columns
     for heading in ("model", _WORDS.get(compared.metric, compared.metric), "95 % interval"):
         table.add_column(heading, no_wrap=True)
     for heading in ("difference", "95 % interval", "p", "seconds"):
@@ -58,7 +57,7 @@ def print_comparison(compared: "Compared") -> None:
             difference = (f"{value:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{row.comparison.p_value:.2g}")
         shown = (row.name, f"{row.value.value:.3f}", f"{row.value.low:.3f} to {row.value.high:.3f}")
         table.add_row(*shown, *difference, seconds)
-    rich.console.Console().print(table)
+    _wide_enough().print(table)
     for sentence in compared.sentences:
         print(sentence, file=sys.stderr if sentence.startswith("WARNING") else sys.stdout)
 
@@ -85,9 +84,7 @@ def warn_one_class(label: str, rows: int) -> None:
 
 def print_leakage(found: "Mapping[str, Leakage]") -> None:
     """Print what the splits of data sets share; rows of a split that repeat each other only where there are any."""
-    console = rich.console.Console()
-    if not console.is_terminal:
-        console = rich.console.Console(width=160)  # a file has no width, and names must not be cut
+    console = _wide_enough()
     table = rich.table.Table(
         box=rich.box.SIMPLE, collapse_padding=True, pad_edge=False, title="Rows of a split that stand in another"
     )
@@ -103,3 +100,9 @@ def print_leakage(found: "Mapping[str, Leakage]") -> None:
             table.add_row(name, shared.split, reference, *("-" if n is None else f"{n:,}" for n in counts))
             name = ""
     console.print(table)
+
+
+def _wide_enough() -> rich.console.Console:
+    """Return a console for a wide table: a file has no width, and names must not be cut."""
+    console = rich.console.Console()
+    return console if console.is_terminal else rich.console.Console(width=160)

@@ -80,8 +80,9 @@ def positions(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def batch(rows: Letters, some: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Read some rows as a network takes them: codes, uint8, shape (rows, longest), and lengths, int64."""
-    codes = padded_codes(rows.letters, rows.starts[some], rows.ends[some])
-    return torch.from_numpy(codes).to(device), torch.from_numpy(rows.lengths[some]).to(device)
+    starts, ends = rows.starts[some], rows.ends[some]
+    codes = padded_codes(rows.letters, starts, ends)
+    return torch.from_numpy(codes).to(device), torch.from_numpy(ends - starts).to(device)
 
 
 def kmer_features(rows: Letters, some: np.ndarray, k: int, both: bool) -> scipy.sparse.csr_array:

@@ -315,7 +315,7 @@ class Residual(nn.Module):
         )
         self.per_base = per_base
         self.dropout = nn.Dropout(0.1)
-        self.output = nn.Linear(size if per_base else size * BINS, outputs)
+        self.output = nn.Linear(size if per_base else 2 * size, outputs)
 
     def forward(self, codes: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Predict: codes, shape (sequences, bases), and lengths, to (sequences, outputs) or (bases of all, outputs)."""
@@ -326,7 +326,8 @@ class Residual(nn.Module):
             hidden = (hidden + inner).relu()
         if self.per_base:
             return self.output(self.dropout(hidden.transpose(1, 2)[inside(lengths, hidden.shape[2])]))
-        return self.output(self.dropout(largest(hidden, lengths, BINS).flatten(1)))
+        pooled = torch.cat([largest(hidden, lengths, 1).squeeze(2), hidden.sum(2) / lengths[:, None]], dim=1)
+        return self.output(self.dropout(pooled))
 
 
 class Norm(nn.BatchNorm1d):

@@ -204,7 +204,9 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
         network.load_state_dict(kept)
         network.eval()
     if truth.task == "regression":
-        into_units(network.get_submodule("output"), standardise(truth))
+        output = network.get_submodule("output")
+        assert isinstance(output, torch.nn.Linear)
+        into_units(output, standardise(truth))
     return baseline, {"dev": best, "learning_rate": rate, "pass": of, "passes": passes}
 
 
@@ -243,7 +245,7 @@ class _Items:
     def labels(self, rows: np.ndarray, device: torch.device) -> torch.Tensor:
         """Read the labels of rows, or of their bases one after the other."""
         if self.per_base:
-            rows = positions(self.rows.starts[rows] - self.first, self.rows.lengths[rows])
+            rows = positions(self.rows.starts[rows] - self.first, self.rows.ends[rows] - self.rows.starts[rows])
         return torch.from_numpy(self.values[rows]).to(device)
 
 

@@ -152,7 +152,7 @@ def standardise(truth: Truth) -> Scale:
     return Scale(truth.values.mean(axis=0), deviation)
 
 
-def into_units(layer: nn.Module, scale: Scale) -> None:
+def into_units(layer: nn.Linear, scale: Scale) -> None:
     """Let the last layer give numbers in the user's units, so that the directory needs no word about the scale."""
     mean, deviation = (torch.from_numpy(part).float().to(layer.weight.device) for part in scale)
     with torch.no_grad():
