@@ -35,7 +35,7 @@ WEIGHTS = "model.safetensors"
 WIDTH = 0.5
 """Channels and units of the published networks are taken times this: they were made for millions of sequences."""
 BINS = 8
-"""Parts of a sequence over which the last layer is pooled, so that it knows roughly where something stands."""
+"""Parts of a sequence in which the published networks pool their last layer: they know roughly where something is."""
 
 
 class Shape(NamedTuple):
@@ -291,6 +291,8 @@ class Convolutional(nn.Module):
 
 class Residual(nn.Module):
     """A first layer of 15 bases, three residual blocks with wider and wider gaps between the bases they read.
+
+    The mean and the largest value over the sequence are what its outputs are computed from.
 
     Parameters
     ----------
