@@ -259,6 +259,8 @@ def test_bad_directories_are_refused(tmp_path: Path, rng: np.random.Generator) -
     baselines.save(one.baseline, folder, {})
     with pytest.raises(InputError, match="this is a baseline"):
         dnabert.finetune(tmp_path, folder, tmp_path / "out")
+    with pytest.raises(InputError, match="there is no run to resume"):
+        dnabert.finetune(tmp_path, folder, folder, baselines=True, resume=True)
     with pytest.raises(InputError, match="there is no such baseline"):
         baselines.check("gkm-svm", "classification")
     with pytest.raises(InputError, match="--precision float8"):

@@ -274,8 +274,6 @@ def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: 
     folder = claim_folder(out, overwrite, resume)
     run = folder / RUN
     if resume:
-        if not run.is_file():
-            raise InputError(f"{folder}: there is no run to resume; leave --resume out to start one")
         if (folder / RECORD).is_file():
             raise InputError(f"{folder}: this run is complete; nothing is left to resume")
         check_settings(folder, settings)
@@ -287,7 +285,9 @@ def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: 
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raise InputError if a run in `folder` began with other settings than these, as far as they are given."""
+    """Raise InputError unless `folder` holds a run that began with these settings; it may have others besides."""
+    if not (folder / RUN).is_file():
+        raise InputError(f"{folder}: there is no run to resume; leave --resume out to start one")
     before = json.loads((folder / RUN).read_text())
     changed = [name for name in settings if settings[name] != before.get(name)]
     if changed:
