@@ -88,3 +88,16 @@ def test_encode_rows_equals_encode(rng: np.random.Generator) -> None:
 def test_impossible_k_and_stride_are_refused(k: int, stride: int) -> None:
     with pytest.raises(ValueError, match="must be"):
         kmers.encode(np.zeros(20, dtype=np.uint8), k, stride)
+
+
+@pytest.mark.parametrize("k", range(1, 6))
+def test_canonical_kmers_are_shared_by_the_two_strands_and_by_no_others(k: int) -> None:
+    numbers = kmers.canonical_kmers(k)
+    words = kmers.vocabulary(k)[kmers.FIRST_KMER :]
+    pairs: dict[int, set[str]] = {}
+    for word, number in zip(words, numbers.tolist(), strict=True):
+        pairs.setdefault(number, set()).add(word)
+    assert sorted(pairs) == list(range(len(pairs)))
+    for pair in pairs.values():
+        word = next(iter(pair))
+        assert pair == {word, word[::-1].translate(str.maketrans("ACGT", "TGCA"))}

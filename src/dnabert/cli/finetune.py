@@ -69,6 +69,10 @@ def finetune(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
     ] = False,
+    baselines: Annotated[
+        bool,
+        typer.Option("--baselines", help="Train CNNs, k-mer regression and the model from scratch too, and compare."),
+    ] = False,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Passes over the rows; default: 3 to 30, by their number.", min=1)
     ] = None,
@@ -89,7 +93,7 @@ def finetune(
     log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
 ) -> None:
     """Fine-tune a model on labelled sequences; keep the checkpoint that is best on dev."""
-    from dnabert.cli.report import print_evaluation
+    from dnabert.cli.report import print_comparison, print_evaluation
     from dnabert.training import finetune as training
 
     result = training.finetune(
@@ -112,6 +116,7 @@ def finetune(
         method=method,
         rank=rank,
         from_scratch=from_scratch,
+        baselines=baselines,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -131,4 +136,6 @@ def finetune(
     for name, evaluation in (("dev", result.dev), ("test", result.test)):
         if evaluation is not None:
             print_evaluation(name, evaluation)
+    if result.compared is not None:
+        print_comparison(result.compared)
     print(f"Model and metrics.json: {result.folder}")

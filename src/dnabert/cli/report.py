@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from dnabert.inference.variant_run import Summary
     from dnabert.interpretation.motifs import Motif
+    from dnabert.training.compare import Compared
     from dnabert.training.leakage import Leakage
     from dnabert.training.metrics import Evaluation
 
@@ -40,6 +41,27 @@ def print_evaluation(title: str, evaluation: "Evaluation") -> None:
         console.print(confusion)
     if evaluation.one_class is not None:
         warn_one_class(evaluation.one_class, evaluation.rows)
+
+
+def print_comparison(compared: "Compared") -> None:
+    """Print a fine-tuned model beside its baselines, and who is better than whom."""
+    title = f"Beside baselines, {compared.part}, {compared.rows:,} rows"
+    table = rich.table.Table(box=rich.box.SIMPLE, title=title, padding=0, show_edge=False)  # it fits 80 columns
+    for heading in ("model", _WORDS.get(compared.metric, compared.metric), "95 % interval"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("difference", "95 % interval", "p", "seconds"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for row in compared.models:
+        seconds = "-" if row.seconds is None else f"{row.seconds:,.0f}"
+        difference = ("", "", "")
+        if row.comparison is not None:
+            value, low, high = row.comparison.difference
+            difference = (f"{value:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{row.comparison.p_value:.2g}")
+        shown = (row.name, f"{row.value.value:.3f}", f"{row.value.low:.3f} to {row.value.high:.3f}")
+        table.add_row(*shown, *difference, seconds)
+    _wide_enough().print(table)
+    for sentence in compared.sentences:
+        print(sentence, file=sys.stderr if sentence.startswith("WARNING") else sys.stdout)
 
 
 def print_counts(counts: dict[str, int]) -> None:
@@ -76,9 +98,7 @@ def warn_one_class(label: str, rows: int) -> None:
 
 def print_leakage(found: "Mapping[str, Leakage]") -> None:
     """Print what the splits of data sets share; rows of a split that repeat each other only where there are any."""
-    console = rich.console.Console()
-    if not console.is_terminal:
-        console = rich.console.Console(width=160)  # a file has no width, and names must not be cut
+    console = _wide_enough()
     table = rich.table.Table(
         box=rich.box.SIMPLE, collapse_padding=True, pad_edge=False, title="Rows of a split that stand in another"
     )
@@ -106,3 +126,9 @@ def print_variants(summary: "Summary") -> None:
         table.add_row(f"not scored: {name}", f"{count:,}")
     rich.console.Console().print(table)
     print(f"Scores of {summary.alleles:,} alleles of {summary.records:,} records: {summary.out}")
+
+
+def _wide_enough() -> rich.console.Console:
+    """Return a console for a wide table: a file has no width, and names must not be cut."""
+    console = rich.console.Console()
+    return console if console.is_terminal else rich.console.Console(width=160)

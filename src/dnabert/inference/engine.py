@@ -13,7 +13,7 @@ from dnabert.errors import InputError
 from dnabert.inference.prepared import prepare
 from dnabert.model import checkpoint
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.device import DeviceMemoryError, choose_device, choose_precision, computing, within_memory
+from dnabert.model.device import DeviceMemoryError, choose_device, choose_precision, computing, describe, within_memory
 from dnabert.model.encoder import Encoder, layers_from
 from dnabert.model.packing import PackedBatch, pack_rows
 from dnabert.progress import say, track_items
@@ -32,7 +32,8 @@ Advance: TypeAlias = Callable[[float], None]
 
 
 class Engine(NamedTuple):
-    """A model on a device.
+    """A model on a device. What it shares with a baseline (`task`, `labels`, `strand`, `columns`, `place`) is all that
+    predicting and evaluating need to know.
 
     Attributes
     ----------
@@ -48,6 +49,31 @@ class Engine(NamedTuple):
     device: torch.device
     precision: torch.dtype
     prepared: Encoder | None = None
+
+    @property
+    def task(self) -> str:
+        """What the model predicts; `masked-lm` for one that is pre-trained only."""
+        return self.checkpoint.task
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Classes, labels or outputs; empty for a pre-trained model."""
+        return self.checkpoint.labels
+
+    @property
+    def strand(self) -> str:
+        """`given` or `both`, as the model was fine-tuned."""
+        return getattr(self.checkpoint.model.config, "strand", "given")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of labels it was fine-tuned on; empty for the usual one."""
+        return tuple(getattr(self.checkpoint.model.config, "label_columns", ()))
+
+    @property
+    def place(self) -> str:
+        """Device and precision, for a message."""
+        return describe(self.device, self.precision)
 
 
 def start(path: str | os.PathLike[str] | Checkpoint, device: str = "auto", precision: str = "auto") -> Engine:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dnabert.inference import attention, embed, engine, predict
+from dnabert.errors import InputError
+from dnabert.inference import attention, embed, predict
 from dnabert.inference.engine import Engine, Given
-from dnabert.inference.predict import Predictions
+from dnabert.inference.predict import Predictions, Predictor
 
 
 class LoadedModel:
@@ -15,21 +16,39 @@ class LoadedModel:
 
     Attributes
     ----------
-    engine : Engine
-        The checkpoint, its device and precision.
+    predictor : Engine or Baseline
+        What predicts.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    @property
+    def engine(self) -> Engine:
+        """The checkpoint, its device and precision.
+
+        Raises
+        ------
+        InputError
+            If this is a baseline: it predicts, and has nothing else to give.
+        """
+        if not isinstance(self.predictor, Engine):
+            raise InputError(
+                f"'{self.predictor.name}' is a baseline, which predicts and no more; load a pre-trained or fine-tuned "
+                "model for this"
+            )
+        return self.predictor
 
     def __repr__(self) -> str:
+        if not isinstance(self.predictor, Engine):
+            return f"<dnabert baseline {self.predictor.name} {self.predictor.task} on {self.predictor.place}>"
         loaded = self.engine.checkpoint
         return f"<dnabert {loaded.task} k={loaded.k} on {self.engine.device} in {self.engine.precision}>"
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The classes; empty for a pre-trained model."""
-        return self.engine.checkpoint.labels
+        return self.predictor.labels
 
     def predict(
         self,
@@ -41,7 +60,7 @@ class LoadedModel:
         step: int | None = None,
     ) -> Predictions:
         """Predict classes, labels or numbers of sequences: `dnabert.inference.predict.predict`."""
-        return predict.predict(self.engine, sequences, strand=strand, scan=scan, window=window, step=step)
+        return predict.predict(self.predictor, sequences, strand=strand, scan=scan, window=window, step=step)
 
     def embed(self, sequences: Given, pooling: str = "mean") -> np.ndarray:
         """Turn each sequence into a vector: `dnabert.inference.embed.embed`."""
@@ -65,7 +84,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     Parameters
     ----------
     path : path
-        A model directory that dnabert or transformers wrote, or `owner/name` on the Hugging Face hub.
+        A model directory that dnabert or transformers wrote, that of a baseline, or `owner/name` on the Hugging Face
+        hub.
     device : str
         `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
     precision : str
@@ -80,4 +100,4 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     InputError
         If there is no such directory or device, or the directory holds no model over k-mers.
     """
-    return LoadedModel(engine.start(path, device, precision))
+    return LoadedModel(predict.start(path, device, precision))

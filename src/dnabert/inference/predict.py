@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +11,12 @@ import scipy.special
 import torch
 
 from dnabert.errors import InputError
-from dnabert.inference import engine
+from dnabert.inference import baselines, engine
 from dnabert.inference.engine import Engine, Given, as_table, run
+from dnabert.model import baselines as stored
+from dnabert.model.baselines import Baseline
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.device import describe
+from dnabert.model.device import choose_device, choose_precision
 from dnabert.model.packing import PackedBatch, token_of_base
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
@@ -23,6 +25,9 @@ from dnabert.sequence.windows import Sequences, Windows
 
 STRANDS = ("given", "both")
 SCANS = ("max", "mean", "second")
+
+Predictor: TypeAlias = Engine | Baseline
+"""What predicts: a model of ours on a device, or a baseline."""
 
 
 class Predictions(NamedTuple):
@@ -53,8 +58,20 @@ class Predictions(NamedTuple):
         return self.outputs
 
 
+def start(path: str | os.PathLike[str], device: str = "auto", precision: str = "auto") -> Predictor:
+    """Load what a directory holds, a model or a baseline; parameters and errors are those of `engine.start`.
+
+    Baselines compute in float32, whatever the precision.
+    """
+    if not stored.is_baseline(path):
+        return engine.start(path, device, precision)
+    where = choose_device(device)
+    choose_precision(precision, where)
+    return stored.load(path, where)
+
+
 def predict(
-    started: Engine,
+    started: Predictor,
     sequences: Given,
     batch_tokens: int | None = None,
     strand: str | None = None,
@@ -66,7 +83,7 @@ def predict(
 
     Parameters
     ----------
-    started : Engine
+    started : Engine or Baseline
         With a fine-tuned model.
     sequences : Table, pyarrow string array or sequence of str
         Raw DNA.
@@ -91,36 +108,40 @@ def predict(
     InputError
         If the model is pre-trained only, a sequence is too short, too long or no DNA, or there is no such strand.
     """
-    loaded = started.checkpoint
-    if loaded.task == "masked-lm":
+    if started.task == "masked-lm":
         raise InputError(
             "predictions need a fine-tuned model, this one is pre-trained only; run 'dnabert finetune' on it first"
         )
-    strand = strand or getattr(loaded.model.config, "strand", "given")
+    strand = strand or started.strand
     if strand not in STRANDS:
         raise InputError(f"--strand {strand}: give one of {', '.join(STRANDS)}")
     table = as_table(sequences)
     compute: Callable[[Table], np.ndarray] = functools.partial(logits_of, started, batch_tokens=batch_tokens)
     if scan is not None:
-        compute = functools.partial(_scanned, started, batch_tokens=batch_tokens, **_scan(loaded, scan, window, step))
+        if not isinstance(started, Engine):
+            raise InputError(f"--scan: '{started.name}' is a baseline and reads whole sequences; leave it out")
+        settings = _scan(started.checkpoint, scan, window, step)
+        compute = functools.partial(_scanned, started, batch_tokens=batch_tokens, **settings)
     elif window is not None or step is not None:
         raise InputError(f"--step {step} and --window go with --scan; give --scan max, or leave them out")
     logits = compute(table)
     if strand == "both":
         backwards = compute(tables.reverse_complemented(table))
-        if loaded.task == "per-base":
+        if started.task == "per-base":
             backwards = backwards[mirrored(table)]
         logits = (logits + backwards) / 2
-    return Predictions(loaded.task, OUTPUTS[loaded.task](logits), logits, loaded.labels)
+    return Predictions(started.task, OUTPUTS[started.task](logits), logits, started.labels)
 
 
-def logits_of(started: Engine, table: Table, batch_tokens: int | None = None) -> np.ndarray:
+def logits_of(started: Predictor, table: Table, batch_tokens: int | None = None) -> np.ndarray:
     """Compute the logits of each sequence, or of each base, as they stand.
 
     Returns
     -------
     np.ndarray, float32, shape (sequences or bases, labels)
     """
+    if isinstance(started, Baseline):
+        return baselines.logits_of(started, table, batch_tokens)
     loaded = started.checkpoint
     cut = as_read(loaded, table)
     if not isinstance(cut, Windows):
@@ -252,7 +273,7 @@ def predict_file(
     Parameters
     ----------
     model : path
-        A fine-tuned model directory.
+        The directory of a fine-tuned model or a baseline.
     data : path
         Table or FASTA file, as in `dnabert.sequence.tables.read`. Labels are not needed.
     out : path
@@ -283,7 +304,7 @@ def predict_file(
         If the model or a file is not as required.
     """
     tables.check_output(out)
-    started = engine.start(model, device, precision)
+    started = start(model, device, precision)
     table = tables.read(data, genome=genome, length=length)
     result = predict(started, table, batch_tokens, strand, scan, window, step)
     columns = table.columns
@@ -296,7 +317,7 @@ def predict_file(
     for name, values in _columns(result, table, str(out).lower().endswith((".tsv", ".csv"))).items():
         columns = columns.append_column(name, values)
     tables.write(columns, out)
-    say(f"Predicted {table.rows:,} sequences on {describe(started.device, started.precision)}")
+    say(f"Predicted {table.rows:,} sequences on {started.place}")
     return _counts(result)
 
 

@@ -26,6 +26,8 @@ from dnabert.sequence.tokenizer import KmerTokenizer
 from dnabert.versions import version
 
 RECORD = "dnabert.json"
+BASELINE = "baseline"
+"""The `kind` in the record of a directory that holds a baseline, not a BERT."""
 
 
 class Checkpoint(NamedTuple):
@@ -199,6 +201,11 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     folder = Path(path)
     if folder.is_dir():
         if not (folder / "config.json").is_file() and not (folder / adapters.ADAPTER).is_file():
+            if read_record(folder).get("kind") == BASELINE:
+                raise InputError(
+                    f"{folder}: this is a baseline, which predicts and no more; name a directory of a pre-trained or "
+                    "fine-tuned model"
+                )
             checkpoints = sorted(folder.glob("checkpoint-*"))
             hint = f"; {checkpoints[-1]} is one" if checkpoints else ""
             raise InputError(f"{folder}: a model directory is required, but it has no config.json{hint}")

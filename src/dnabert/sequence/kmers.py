@@ -198,6 +198,30 @@ def _encode_rows(
         encode_into(codes, k, stride, input_ids[first + 1 : last])
 
 
+@functools.cache
+def canonical_kmers(k: int) -> np.ndarray:
+    """Number the k-mers so that one and its reverse complement have the same number.
+
+    Parameters
+    ----------
+    k : int
+        Bases per token, 1 to 8.
+
+    Returns
+    -------
+    np.ndarray, int64, shape (4**k,)
+        By token id less `FIRST_KMER`; numbers from 0 on without gaps.
+    """
+    check_k(k)
+    kmers = np.arange(4**k)
+    other = np.zeros_like(kmers)
+    for i in range(k):
+        other = (other << 2) | (((kmers >> (2 * i)) & 3) ^ 1)
+    numbers = np.unique(np.minimum(kmers, other), return_inverse=True)[1]
+    numbers.flags.writeable = False
+    return numbers
+
+
 def decode(ids: np.ndarray, k: int, stride: int = 1) -> np.ndarray:
     """Turn token ids into base codes.
 

@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dnabert.sequence.alphabet import CODE_OF_BYTE, FOREIGN, LETTERS, UNKNOWN
 
@@ -69,9 +70,39 @@ def join_kmers(text: np.ndarray, offsets: np.ndarray) -> tuple[pa.LargeStringArr
     return string_array(letters[: ends[-1]].copy(), ends), bad
 
 
+PADDING = UNKNOWN + 1
+"""What `padded_codes` writes behind the end of a sequence."""
+
+
+def padded_codes(letters: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Read sequences of one buffer of letters as base codes, uint8, shape (rows, longest), `PADDING` behind each end.
+
+    Parameters
+    ----------
+    letters : np.ndarray, uint8, shape (bytes,)
+    starts, ends : np.ndarray, int64, shape (rows,)
+        Where each sequence stands, half-open.
+    """
+    codes = np.full((len(starts), int((ends - starts).max(initial=0))), PADDING, dtype=np.uint8)
+    _pad(letters, starts, ends, CODE_OF_BYTE, codes)
+    return codes
+
+
+def joined_with_gap(first: pa.LargeStringArray, second: pa.LargeStringArray, gap: int) -> pa.LargeStringArray:
+    """Write the second sequence of each row behind the first, with unknown bases between them."""
+    return pc.binary_join_element_wise(first, second, pa.scalar("N" * gap, pa.large_string()))
+
+
 def first_foreign(letters: np.ndarray, offsets: np.ndarray) -> int:
     """Find the first byte that is no nucleotide letter in sequences; -1 if there is none."""
     return int(_first_foreign(letters, offsets[0], offsets[-1], CODE_OF_BYTE))
+
+
+@numba.njit(nogil=True, cache=True)
+def _pad(letters: np.ndarray, starts: np.ndarray, ends: np.ndarray, table: np.ndarray, codes: np.ndarray) -> None:
+    for row in range(len(starts)):
+        for i in range(ends[row] - starts[row]):
+            codes[row, i] = min(table[letters[starts[row] + i]], UNKNOWN)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -10,9 +10,7 @@ from scipy import special
 
 from dnabert.errors import InputError
 from dnabert.files import replacing
-from dnabert.inference import engine
-from dnabert.inference.predict import predict
-from dnabert.model.device import describe
+from dnabert.inference.predict import predict, start
 from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
@@ -44,7 +42,7 @@ def evaluate(
     Parameters
     ----------
     model : path
-        A fine-tuned model directory.
+        The directory of a fine-tuned model or a baseline.
     data : path or sequence of paths
         A labelled table, a FASTA file with `labels`, one FASTA file a class, or a folder: its `test` file.
     out : path, optional
@@ -73,27 +71,26 @@ def evaluate(
     InputError
         If the model or the data is not as required, or a label is none of the model's classes.
     """
-    started = engine.start(model, device, precision)
-    loaded = started.checkpoint
-    if loaded.task == "masked-lm":
+    started = start(model, device, precision)
+    if started.task == "masked-lm":
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
     table = _labelled(data, genome, length, labels)
-    columns = tuple(label) or tuple(getattr(loaded.model.config, "label_columns", ()))
-    truth = targets.truth(table, Task(loaded.task, loaded.labels, columns))
+    columns = tuple(label) or started.columns
+    truth = targets.truth(table, Task(started.task, started.labels, columns))
     outputs = predict(started, table, batch_tokens, strand, scan, window, step).outputs
     if dev is not None:
-        if loaded.task != "classification" or len(loaded.labels) != 2:
+        if started.task != "classification" or len(started.labels) != 2:
             raise InputError("--dev chooses the threshold of a model of two classes, which this is not; leave it out")
         held = tables.read(dev, genome=genome, length=length)
         known = predict(started, held, batch_tokens, strand, scan, window, step).outputs
-        threshold = best_threshold(known[:, 1], targets.truth(held, Task(loaded.task, loaded.labels, columns)).values)
-        say(f"The threshold of '{loaded.labels[1]}' with the best MCC on {held.path}: {threshold:.4f}")
+        threshold = best_threshold(known[:, 1], targets.truth(held, Task(started.task, started.labels, columns)).values)
+        say(f"The threshold of '{started.labels[1]}' with the best MCC on {held.path}: {threshold:.4f}")
         outputs = moved(outputs, threshold)
     result = metrics.evaluate(outputs, truth)
     if out is not None:
         with replacing(out) as temporary:
             temporary.write_text(json.dumps(as_json(result), indent=2) + "\n")
-    say(f"Evaluated {table.rows:,} sequences on {describe(started.device, started.precision)}")
+    say(f"Evaluated {table.rows:,} sequences on {started.place}")
     return result
 
 

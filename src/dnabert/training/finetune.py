@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from dnabert.progress import say
 from dnabert.sequence import tables, windows
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, leakage, metrics, splits, targets
-from dnabert.training.items import Packer, Rows, Scale
+from dnabert.training.items import Packer, Rows, Scale, into_units, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
@@ -38,6 +38,9 @@ from dnabert.training.trainer import (
     training_arguments,
     training_device,
 )
+
+if TYPE_CHECKING:
+    from dnabert.training.compare import Compared
 
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -71,6 +74,8 @@ class Finetuned(NamedTuple):
         Of the best checkpoint; `test` is None without test rows, both are None if the run was interrupted.
     finished : bool
         False if the user interrupted the run; it goes on with `resume`.
+    compared : Compared or None
+        The model beside its baselines, if they were asked for.
     """
 
     folder: Path
@@ -78,6 +83,7 @@ class Finetuned(NamedTuple):
     dev: Evaluation | None
     test: Evaluation | None
     finished: bool
+    compared: "Compared | None" = None
 
 
 def finetune(
@@ -100,6 +106,7 @@ def finetune(
     method: str = "full",
     rank: int = adapters.RANK,
     from_scratch: bool = False,
+    baselines: bool = False,
     class_weights: bool = False,
     layer_decay: float = 1.0,
     epochs: int | None = None,
@@ -157,6 +164,10 @@ def finetune(
         Rows of the small matrices of `lora`.
     from_scratch : bool
         Take the shape of `model`, but none of its weights: what pre-training is worth is the difference.
+    baselines : bool
+        Afterwards train what the model has to beat on the same rows and compare (`dnabert.training.compare`): its
+        architecture from random weights, four convolutional networks and k-mer regression. With `resume` what is
+        complete, the model itself included, is taken as it is.
     class_weights : bool
         Let each class (or each label's 1 and 0) count alike in the loss, however many rows it has.
     layer_decay : float
@@ -186,6 +197,11 @@ def finetune(
     InputError
         If the data, an option, the model or the output folder is not as required.
     """
+    if baselines:
+        options = locals() | {"baselines": False}
+        from dnabert.training import compare  # it calls this function in turn
+
+        return compare.beside_baselines(**options)
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     for option, value, choices in (
@@ -307,7 +323,7 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
     """Train to the end and return the log; None if the user interrupted it."""
     settings, loaded, where = job.settings, job.engine.checkpoint, job.engine.device
     truth = _known(job.truths[0])
-    scale = _standardise(truth) if truth.task == "regression" else None
+    scale = standardise(truth) if truth.task == "regression" else None
     packer = Packer(job.parts.train, truth, loaded, settings["strand"] == "both", scale)
     rows = job.parts.train.rows
     at_once = max(1, TOKENS_AT_ONCE.get(where.type, TOKENS_AT_ONCE["cpu"]) // packer.longest)
@@ -352,7 +368,8 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
         if not train_to_end(trainer, job.folder, stop, resume):
             return None
     if scale is not None:
-        _into_units(loaded, scale)
+        head = loaded.model.classifier
+        into_units(head.modules_to_save["default"] if adapted else head, scale)
     if adapted is not None and processes.is_first():
         _write_adapters(job, adapted)
     if adapted is not None:
@@ -452,41 +469,6 @@ def write_evaluations(folder: Path, evaluations: dict[str, Evaluation | None]) -
 def as_paths(data: Data) -> list[str | os.PathLike[str]]:
     """Make a list of what may be one path."""
     return [data] if isinstance(data, (str, os.PathLike)) else list(data)
-
-
-def weights_of(truth: Truth) -> np.ndarray:
-    """Compute the weights that let classes count alike, float32: of each class, or of each label's 1 against its 0.
-
-    Raises
-    ------
-    InputError
-        If the task has no classes.
-    """
-    if truth.task == "regression":
-        raise InputError("--class-weights: numbers have no classes; leave it out")
-    if truth.task == "multilabel":
-        positive = truth.values.sum(axis=0)
-        return ((len(truth.values) - positive) / np.maximum(positive, 1)).astype(np.float32)
-    counts = np.bincount(truth.values[truth.values >= 0], minlength=len(truth.names))
-    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
-
-
-def _standardise(truth: Truth) -> Scale:
-    deviation = truth.values.std(axis=0)
-    for name, one in zip(truth.names, deviation, strict=True):
-        if not one:
-            raise InputError(f"'{name}' is the same in all training rows; numbers that differ are required")
-    return Scale(truth.values.mean(axis=0), deviation)
-
-
-def _into_units(loaded: Checkpoint, scale: Scale) -> None:
-    """Let the last layer give numbers in the user's units, so that the directory needs no word about the scale."""
-    mean, deviation = (torch.from_numpy(part).float().to(loaded.model.device) for part in scale)
-    layer = loaded.model.classifier
-    layer = layer.modules_to_save["default"] if hasattr(layer, "modules_to_save") else layer  # within adapters
-    with torch.no_grad():
-        layer.weight.mul_(deviation[:, None])
-        layer.bias.mul_(deviation).add_(mean)
 
 
 def _on_dev(engine: Engine, dev: Table, truth: Truth, scale: Scale | None) -> Metrics:

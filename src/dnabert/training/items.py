@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
+from dnabert.errors import InputError
 from dnabert.inference.predict import as_read, mirrored, own
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.packing import pack_rows, token_of_base
@@ -65,7 +67,7 @@ class Packer:
         self.k, self.stride, self.both = loaded.k, loaded.stride, both
         self.table, self.values = table, truth.values
         if both:
-            self.table = _with_other_strand(table)
+            self.table = with_other_strand(table)
             backwards = truth.values[mirrored(table)] if truth.task == "per-base" else truth.values
             self.values = np.concatenate([truth.values, backwards])
         self.read = as_read(loaded, self.table)
@@ -103,7 +105,7 @@ class Packer:
         return torch.from_numpy(values.astype(np.float32))
 
 
-def _with_other_strand(table: Table) -> Table:
+def with_other_strand(table: Table) -> Table:
     """Append the reverse complement of each row."""
     other = tables.reverse_complemented(table)
     second = None
@@ -116,3 +118,43 @@ def _with_other_strand(table: Table) -> Table:
         places=table.places * 2,
         second=second,
     )
+
+
+def weights_of(truth: Truth) -> np.ndarray:
+    """Compute the weights that let classes count alike, float32: of each class, or of each label's 1 against its 0.
+
+    Raises
+    ------
+    InputError
+        If the task has no classes.
+    """
+    if truth.task == "regression":
+        raise InputError("--class-weights: numbers have no classes; leave it out")
+    if truth.task == "multilabel":
+        positive = truth.values.sum(axis=0)
+        return ((len(truth.values) - positive) / np.maximum(positive, 1)).astype(np.float32)
+    counts = np.bincount(truth.values[truth.values >= 0], minlength=len(truth.names))
+    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+
+
+def standardise(truth: Truth) -> Scale:
+    """Find the scale of the numbers to predict.
+
+    Raises
+    ------
+    InputError
+        If one of them is the same in all rows.
+    """
+    deviation = truth.values.std(axis=0)
+    for name, one in zip(truth.names, deviation, strict=True):
+        if not one:
+            raise InputError(f"'{name}' is the same in all training rows; numbers that differ are required")
+    return Scale(truth.values.mean(axis=0), deviation)
+
+
+def into_units(layer: nn.Linear, scale: Scale) -> None:
+    """Let the last layer give numbers in the user's units, so that the directory needs no word about the scale."""
+    mean, deviation = (torch.from_numpy(part).float().to(layer.weight.device) for part in scale)
+    with torch.no_grad():
+        layer.weight.mul_(deviation[:, None])
+        layer.bias.mul_(deviation).add_(mean)

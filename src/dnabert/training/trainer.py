@@ -23,6 +23,7 @@ from dnabert.model.device import choose_device, exact_float32
 from dnabert.progress import say
 
 RUN = "run.json"
+LOG = "log.jsonl"
 
 Metrics = dict[str, float]
 
@@ -273,20 +274,25 @@ def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: 
     folder = claim_folder(out, overwrite, resume)
     run = folder / RUN
     if resume:
-        if not run.is_file():
-            raise InputError(f"{folder}: there is no run to resume; leave --resume out to start one")
         if (folder / RECORD).is_file():
             raise InputError(f"{folder}: this run is complete; nothing is left to resume")
-        before = json.loads(run.read_text())
-        changed = [name for name in settings if settings[name] != before.get(name)]
-        if changed:
-            shown = ", ".join(f"{name} was {before.get(name)}, is {settings[name]}" for name in changed)
-            raise InputError(f"{folder}: a run resumes with the settings it began with, but {shown}")
+        check_settings(folder, settings)
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(run) as temporary:
         temporary.write_text(json.dumps(settings, indent=2) + "\n")
     return folder
+
+
+def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Raise InputError unless `folder` holds a run that began with these settings; it may have others besides."""
+    if not (folder / RUN).is_file():
+        raise InputError(f"{folder}: there is no run to resume; leave --resume out to start one")
+    before = json.loads((folder / RUN).read_text())
+    changed = [name for name in settings if settings[name] != before.get(name)]
+    if changed:
+        shown = ", ".join(f"{name} was {before.get(name)}, is {settings[name]}" for name in changed)
+        raise InputError(f"{folder}: a run resumes with the settings it began with, but {shown}")
 
 
 def recompute_activations(model: transformers.PreTrainedModel) -> None:
@@ -325,7 +331,7 @@ def finish_run(log: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write the log of a finished run and delete its checkpoints."""
     with replacing_files(folder) as temporary:
         lines = (json.dumps(entry) for entry in log)
-        (temporary / "log.jsonl").write_text("\n".join(lines) + "\n")
+        (temporary / LOG).write_text("\n".join(lines) + "\n")
     for leftover in folder.glob("checkpoint-*"):
         shutil.rmtree(leftover)
 

@@ -1,0 +1,342 @@
+"""Training of baselines: convolutional networks by a short loop, k-mer regression by scikit-learn."""
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from dnabert.errors import InputError
+from dnabert.inference.baselines import Letters, as_letters, batch, kmer_features, positions
+from dnabert.inference.predict import mirrored, predict
+from dnabert.model import baselines
+from dnabert.model.baselines import Baseline
+from dnabert.model.device import exact_float32, within_memory
+from dnabert.progress import say
+from dnabert.sequence.tables import Table
+from dnabert.training import metrics
+from dnabert.training.items import into_units, standardise, weights_of, with_other_strand
+from dnabert.training.metrics import MAIN, Truth
+from dnabert.training.targets import Task
+
+RATES = (2e-3, 4e-4, 8e-5)
+"""Peak learning rates, tried in this order for as long as the network tells nothing apart."""
+BATCH = (16, 64)
+"""Rows of a batch: a fortieth of all rows, within these limits."""
+BASES_AT_ONCE = 131_072
+"""Bases of a training batch at most: batches of long sequences have fewer rows."""
+STEPS = 2000
+"""Passes over the rows are made until there are this many steps, within the limits that follow."""
+PASSES = (6, 40)
+WEIGHT_DECAY = 0.01
+LOOKAHEAD = 32
+"""Batches that rows of like length are sorted into at a time."""
+
+KMERS = (4, 5, 6)
+STRENGTHS = (0.1, 1.0, 10.0, 100.0)
+"""Inverse strengths of the penalty of k-mer regression, chosen on dev together with k."""
+MOST_ITERATIONS = 500
+
+
+class Trained(NamedTuple):
+    """A trained baseline.
+
+    Attributes
+    ----------
+    baseline : Baseline
+    record : dict
+        What was chosen on dev and what it took, for `dnabert.json`: the value of the main metric on dev, the learning
+        rate and the pass it is from (or the strength of the penalty), seconds.
+    """
+
+    baseline: Baseline
+    record: dict[str, Any]
+
+
+def train(
+    name: str,
+    tables: tuple[Table, Table],
+    truths: tuple[Truth, Truth],
+    task: Task,
+    *,
+    strand: str = "given",
+    seed: int = 0,
+    class_weights: bool = False,
+    device: torch.device | None = None,
+    passes: int | None = None,
+) -> Trained:
+    """Train a baseline; keep the state that is best on dev by the task's main metric.
+
+    Parameters
+    ----------
+    name : str
+        One of `dnabert.model.baselines.NAMES`.
+    tables : tuple of two Table
+        To train on, and to choose by.
+    truths : tuple of two Truth
+        What stands in their labels.
+    task : Task
+    strand : str
+        `both`: networks read each row from either strand at random, k-mers count together with their reverse
+        complements, and predictions are the mean over both.
+    seed : int
+        Of the first weights, the order of rows and dropout. The same seed gives the same baseline.
+    class_weights : bool
+        Let each class count alike in the loss.
+    device : torch.device, optional
+        To train networks on; the CPU by default.
+    passes : int, optional
+        Over the rows; by default 6 to 40, as many as make 2,000 steps.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    InputError
+        If there is no such baseline, or it cannot do the task.
+    """
+    baselines.check(name, task.kind)
+    if task.kind == "per-base" and tables[0].second is not None:
+        raise InputError(f"{tables[0].path}: labels for each base go with one sequence a row, these rows have two")
+    start = time.monotonic()
+    job = _Job(name, tables, truths, task, strand, seed, weights_of(truths[0]) if class_weights else None)
+    where = device or torch.device("cpu")
+    baseline, record = _kmers(job) if name == "kmers" else _network(job, where, passes)
+    record["seconds"] = round(time.monotonic() - start, 1)
+    chosen = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in record.items() if key not in _SAID)
+    say(f"{name}: {MAIN[task.kind]} {record['dev']:.3f} on dev, {chosen}, {record['seconds']:,.0f} seconds")
+    return Trained(baseline, record)
+
+
+_SAID = ("dev", "seconds")
+
+
+class _Job(NamedTuple):
+    name: str
+    tables: tuple[Table, Table]
+    truths: tuple[Truth, Truth]
+    task: Task
+    strand: str
+    seed: int
+    weights: np.ndarray | None
+
+    def new(self, settings: dict[str, Any]) -> Baseline:
+        return baselines.new(self.name, self.task.kind, self.task.names, self.strand, self.task.columns, settings)
+
+    def on_dev(self, baseline: Baseline) -> float:
+        """Compute the main metric on dev; below everything where it is not defined."""
+        scores = metrics.main_scores(predict(baseline, self.tables[1]).outputs, self.truths[1])
+        return float(np.nan_to_num(scores[MAIN[self.task.kind]], nan=-1.0))
+
+    def collapsed(self, baseline: Baseline) -> bool:
+        """Say whether the baseline tells nothing apart on dev: one class for all, or not surely above chance."""
+        evaluation = metrics.evaluate(predict(baseline, self.tables[1]).outputs, self.truths[1], self.seed, 200)
+        chance = {"classification": 0.0, "multilabel": 0.5, "regression": 0.0, "per-base": -1.0}[self.task.kind]
+        low = evaluation.metrics[MAIN[self.task.kind]].low
+        return evaluation.one_class is not None or not low > chance
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+
+def _network(job: _Job, device: torch.device, passes: int | None) -> tuple[Baseline, dict[str, Any]]:
+    """Train with the first learning rate that does not collapse; of several that do, keep the best on dev."""
+    best: tuple[Baseline, dict[str, Any]] | None = None
+    for i, rate in enumerate(RATES):
+        baseline, record = _fit(job, rate, device, passes)
+        if best is None or record["dev"] > best[1]["dev"]:
+            best = baseline, record
+        if not job.collapsed(baseline):
+            break
+        then = f"trying {RATES[i + 1]:g}" if i + 1 < len(RATES) else "no lower one is tried"
+        say(f"{job.name}: with a learning rate of {rate:g} it tells nothing apart on dev; {then}")
+    assert best is not None
+    return best
+
+
+def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tuple[Baseline, dict[str, Any]]:
+    """Train for all passes, AdamW with the one-cycle schedule, and go back to the pass that was best on dev."""
+    table, truth = job.tables[0], job.truths[0]
+    items = _Items(job)
+    length = int(np.median(items.rows.lengths))
+    rows_at_once = min(BATCH[1], max(BATCH[0], table.rows // 40))
+    at_once = max(1, min(rows_at_once, BASES_AT_ONCE // int(items.rows.lengths.max())))
+    steps = math.ceil(table.rows / at_once)
+    passes = passes or min(PASSES[1], max(PASSES[0], math.ceil(STEPS / steps)))
+    rng = np.random.default_rng(job.seed)
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        exact_float32(device),
+        within_memory(f"{device} has no memory to train '{job.name}' on sequences of this length; shorten them"),
+    ):
+        torch.manual_seed(job.seed)
+        baseline = job.new(baselines.settings_for(job.name, length))
+        network = baseline.network.to(device)
+        loss_of = _loss(job, device)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=passes * steps, pct_start=0.2)
+        best, kept, of = -math.inf, {}, 0
+        reporter = _Reporter(job.name, passes)
+        for one in range(passes):
+            network.train()
+            total = torch.zeros((), device=device)
+            for rows in _batches(items, at_once, rng):
+                loss = loss_of(network(*batch(items.rows, rows, device)), items.labels(rows, device))
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                total += loss.detach()
+            dev = job.on_dev(baseline)
+            if dev > best:
+                best, of = dev, one + 1
+                kept = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+            reporter(one + 1, float(total) / steps, MAIN[job.task.kind], dev)
+        network.load_state_dict(kept)
+        network.eval()
+    if truth.task == "regression":
+        output = network.get_submodule("output")
+        assert isinstance(output, torch.nn.Linear)
+        into_units(output, standardise(truth))
+    return baseline, {"dev": best, "learning_rate": rate, "pass": of, "passes": passes}
+
+
+class _Reporter:
+    """Say how training goes, every ten seconds and at the end."""
+
+    def __init__(self, name: str, passes: int) -> None:
+        self.name, self.passes, self.last = name, passes, time.monotonic()
+
+    def __call__(self, done: int, loss: float, metric: str, dev: float) -> None:
+        if time.monotonic() - self.last >= 10 or done == self.passes:
+            self.last = time.monotonic()
+            say(f"{self.name}: pass {done}/{self.passes} · loss {loss:.3f} · dev {metric} {dev:.3f}")
+
+
+class _Items:
+    """Rows to train on as a network reads them, with labels; on both strands if wanted."""
+
+    def __init__(self, job: _Job) -> None:
+        table, truth = job.tables[0], job.truths[0]
+        self.count, self.both = table.rows, job.strand == "both"
+        self.per_base = truth.task == "per-base"
+        values = truth.values
+        if truth.task == "regression":
+            scale = standardise(truth)
+            values = (values - scale.mean) / scale.deviation
+        if truth.task in ("regression", "multilabel"):
+            values = values.astype(np.float32)
+        if self.both:
+            values = np.concatenate([values, values[mirrored(table)] if self.per_base else values])
+            table = with_other_strand(table)
+        self.values = values
+        self.rows: Letters = as_letters(table)
+        self.first = int(self.rows.starts[0])
+
+    def labels(self, rows: np.ndarray, device: torch.device) -> torch.Tensor:
+        """Read the labels of rows, or of their bases one after the other."""
+        if self.per_base:
+            rows = positions(self.rows.starts[rows] - self.first, self.rows.ends[rows] - self.rows.starts[rows])
+        return torch.from_numpy(self.values[rows]).to(device)
+
+
+def _batches(items: _Items, at_once: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Draw the batches of a pass: in random order, rows of like length together, each from one strand."""
+    order = rng.permutation(items.count)
+    if items.both:
+        order = order + items.count * rng.integers(0, 2, items.count)
+    lengths = items.rows.lengths
+    if (lengths != lengths[0]).any():
+        chunk = LOOKAHEAD * at_once
+        parts = (order[first : first + chunk] for first in range(0, len(order), chunk))
+        order = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
+    for first in at_once * rng.permutation(math.ceil(len(order) / at_once)):
+        yield order[first : first + at_once]
+
+
+def _loss(job: _Job, device: torch.device) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    weights = None if job.weights is None else torch.from_numpy(job.weights).to(device)
+    if job.task.kind == "regression":
+        return F.mse_loss
+    if job.task.kind == "multilabel":
+        return lambda logits, labels: F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weights)
+    return lambda logits, labels: F.cross_entropy(logits, labels, weight=weights, ignore_index=-1)
+
+
+# --- k-mer regression -------------------------------------------------------------------------------------------------
+
+
+def _kmers(job: _Job) -> tuple[Baseline, dict[str, Any]]:
+    """Fit a linear model for each k and strength of the penalty; keep the best on dev."""
+    rows = as_letters(job.tables[0])
+    best: tuple[Baseline, dict[str, Any]] | None = None
+    for k in KMERS:
+        features = kmer_features(rows, np.arange(job.tables[0].rows), k, job.strand == "both")
+        for strength in STRENGTHS:
+            with torch.random.fork_rng(devices=[]):
+                baseline = job.new({"k": k})
+            weight, bias = _solve(job, features, strength)
+            with torch.no_grad():
+                for parameter, value in zip(baseline.network.parameters(), (weight, bias), strict=True):
+                    parameter.copy_(torch.from_numpy(value))
+            dev = job.on_dev(baseline)
+            if best is None or dev > best[1]["dev"]:
+                best = baseline, {"dev": dev, "k": k, "strength": strength}
+    assert best is not None
+    return best
+
+
+def _solve(job: _Job, features: Any, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Fit one linear model: weights, shape (outputs, k-mers), and biases, shape (outputs,)."""
+    truth, weights = job.truths[0], job.weights
+    if truth.task == "regression":
+        scale = standardise(truth)
+        ridge = Ridge(alpha=1 / strength, solver="sparse_cg", tol=1e-5).fit(
+            features, (truth.values - scale.mean) / scale.deviation
+        )
+        coefficients = np.reshape(ridge.coef_, (len(truth.names), -1))
+        return coefficients * scale.deviation[:, None], ridge.intercept_ * scale.deviation + scale.mean
+    if truth.task == "multilabel":
+        each = [
+            _logistic(features, truth.values[:, i], strength, None if weights is None else {1: float(weights[i])})
+            for i in range(len(truth.names))
+        ]
+        return np.concatenate([weight for weight, _ in each]), np.concatenate([bias for _, bias in each])
+    present = np.unique(truth.values)
+    of_class = None if weights is None else {int(i): float(weights[i]) for i in present}
+    if len(present) == 1:
+        weight, bias = np.zeros((1, features.shape[1])), np.zeros(1)
+    else:
+        weight, bias = _logistic(features, truth.values, strength, of_class)
+    if len(present) == 2:  # one logit, of the second class, shared out between the two
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    if len(present) == len(truth.names):
+        return weight, bias
+    # classes that no row to train on has: as unlikely as the rows allow to say
+    every = np.zeros((len(truth.names), weight.shape[1]))
+    biases = np.full(len(truth.names), -math.log(len(truth.values) + 1))
+    every[present], biases[present] = weight, bias
+    return every, biases
+
+
+def _logistic(
+    features: Any, values: np.ndarray, strength: float, weights: dict[int, float] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a logistic regression; values that are all the same need no weights, a bias is enough."""
+    if (values == values[0]).all():
+        bias = math.log(len(values) + 1) * (1 if values[0] else -1)
+        return np.zeros((1, features.shape[1])), np.array([bias])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # dev decides whether it was enough
+        model = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS, class_weight=weights)
+        model.fit(features, values.astype(np.int64))
+    return model.coef_, model.intercept_

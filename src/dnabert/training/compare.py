@@ -1,0 +1,254 @@
+"""The fine-tuned model beside its baselines: the same rows, the same seed, one table."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dnabert import processes
+from dnabert.errors import InputError
+from dnabert.files import replacing
+from dnabert.inference.predict import predict, start
+from dnabert.model import baselines
+from dnabert.model.checkpoint import RECORD, read_record
+from dnabert.progress import say
+from dnabert.training import baselines as training
+from dnabert.training import metrics, targets
+from dnabert.training.finetune import Finetuned, as_paths, finetune, read_splits
+from dnabert.training.metrics import MAIN, Comparison, Interval, Truth
+from dnabert.training.splits import Splits
+from dnabert.training.trainer import LOG, RUN, check_settings, training_device
+
+FOLDER = "baselines"
+FINETUNED = "fine-tuned"
+FROM_SCRATCH = "from-scratch"
+SIGNIFICANT = 0.05
+"""Models differ if the paired test's p-value is below this."""
+
+
+class Row(NamedTuple):
+    """One model of the table.
+
+    Attributes
+    ----------
+    name : str
+    folder : pathlib.Path
+        Its directory.
+    value : Interval
+        The main metric.
+    comparison : Comparison or None
+        Its difference to the fine-tuned model; None for that model itself.
+    seconds : float or None
+        Its training took, as far as its log tells.
+    """
+
+    name: str
+    folder: Path
+    value: Interval
+    comparison: Comparison | None
+    seconds: float | None
+
+
+class Compared(NamedTuple):
+    """A fine-tuned model beside its baselines.
+
+    Attributes
+    ----------
+    metric : str
+        The task's main metric.
+    part : str
+        What it was computed on: `test`, or `dev` if there is no test set.
+    rows : int
+        Sequences of that part.
+    models : tuple of Row
+        The fine-tuned model first.
+    sentences : tuple of str
+        Who is better than whom; a baseline that wins stands first.
+    """
+
+    metric: str
+    part: str
+    rows: int
+    models: tuple[Row, ...]
+    sentences: tuple[str, ...]
+
+
+def beside_baselines(**options: Any) -> Finetuned:
+    """Fine-tune a model, then train the baselines on the same rows and compare; go on from what there is.
+
+    Parameters
+    ----------
+    **options
+        Those of `dnabert.training.finetune.finetune`. With `resume`, a finished fine-tuning and finished baselines are
+        taken as they are.
+
+    Returns
+    -------
+    Finetuned
+        With `compared`, unless it was interrupted. `comparison.json` and a folder for each baseline, in `baselines`,
+        stand beside the model.
+
+    Raises
+    ------
+    InputError
+        As `finetune`; if there are several processes; or if a finished run to resume had other settings.
+    """
+    if processes.count() > 1:
+        raise InputError("--baselines are trained in one process; run without torchrun")
+    out = Path(options["out"])
+    complete = options["resume"] and (out / RECORD).is_file()
+    if complete:
+        check_settings(out, _settings(options))
+        result = None
+    else:
+        result = finetune(**options)
+        if not result.finished:
+            return result
+    parts, task = read_splits(
+        options["data"],
+        **{
+            name: options[name] for name in ("genome", "labels", "label", "task", "split", "split_by", "length", "seed")
+        },
+    )
+    truths = [None if part is None else targets.truth(part, task) for part in parts]
+    if result is None:
+        say(f"{out}: the fine-tuned model is complete")
+        result = Finetuned(out, task, None, None, finished=True)
+    say(f"Training baselines on the same {parts.train.rows:,} rows")
+    folders = {FINETUNED: out}
+    if not options["from_scratch"]:
+        folders[FROM_SCRATCH] = out / FOLDER / FROM_SCRATCH
+        if not _from_scratch(folders[FROM_SCRATCH], options):
+            return result._replace(finished=False)
+    for name in baselines.NAMES:
+        if task.kind == "per-base" and name != "residual":
+            continue
+        folders[name] = out / FOLDER / name
+        if (folders[name] / RECORD).is_file():
+            say(f"{name}: complete")
+            continue
+        assert truths[0] is not None
+        assert truths[1] is not None
+        trained = training.train(
+            name,
+            (parts.train, parts.dev),
+            (truths[0], truths[1]),
+            task,
+            strand=options["strand"] or "given",
+            seed=options["seed"],
+            class_weights=options["class_weights"],
+            device=training_device(options["device"]),
+        )
+        baselines.save(trained.baseline, folders[name], {"seed": options["seed"], "training": trained.record})
+    return _compare(result, folders, parts, truths, options)
+
+
+def _from_scratch(folder: Path, options: dict[str, Any]) -> bool:
+    """Train the model's architecture from random weights, unless it is; return False if the user interrupted it."""
+    if (folder / RECORD).is_file():
+        say(f"{FROM_SCRATCH}: complete")
+        return True
+    begun = (folder / RUN).is_file()
+    return finetune(**options | {"out": folder, "from_scratch": True, "resume": begun, "overwrite": False}).finished
+
+
+def _compare(
+    result: Finetuned, folders: dict[str, Path], parts: Splits, truths: list[Truth | None], options: dict[str, Any]
+) -> Finetuned:
+    """Predict with all models, compare, and write the table."""
+    outputs: dict[str, np.ndarray] = {}
+    part, truth = (parts.test, truths[2]) if parts.test is not None else (parts.dev, truths[1])
+    assert truth is not None
+    for name, folder in folders.items():
+        started = start(folder, options["device"], options["precision"])
+        outputs[name] = predict(started, part).outputs
+        if name == FINETUNED and result.dev is None:  # it was complete before
+            dev = metrics.evaluate(predict(started, parts.dev).outputs, truths[1]) if truths[1] is not None else None
+            test = metrics.evaluate(outputs[name], truth) if parts.test is not None else None
+            result = result._replace(dev=dev, test=test)
+    metric = MAIN[truth.task]
+    rows = tuple(
+        Row(
+            name,
+            folder,
+            metrics.evaluate(outputs[name], truth).metrics[metric],
+            None if name == FINETUNED else metrics.compare(outputs[name], outputs[FINETUNED], truth),
+            _seconds(folder),
+        )
+        for name, folder in folders.items()
+    )
+    where = "dev" if parts.test is None else "test"
+    compared = Compared(metric, where, truth.rows, rows, sentences(rows, metric, where))
+    with replacing(result.folder / "comparison.json") as temporary:
+        temporary.write_text(json.dumps(_as_json(compared, result.folder), indent=2) + "\n")
+    return result._replace(compared=compared)
+
+
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Say what a finished run must have been made with, where it can be known before the data is read."""
+    known = {
+        "data": [str(Path(path).resolve()) for path in as_paths(options["data"])],
+        "model": str(options["model"]),
+        "label": list(options["label"]),
+        "strand": options["strand"] or "given",
+        "split": None if options["split"] is None else list(options["split"]),
+        "processes": processes.count(),
+    }
+    always = ("long", "window", "from_scratch", "class_weights", "layer_decay", "split_by", "length", "batch_size")
+    known |= {name: options[name] for name in (*always, "dropout", "seed")}
+    return known | {name: options[name] for name in ("task", "epochs", "learning_rate") if options[name] is not None}
+
+
+def _seconds(folder: Path) -> float | None:
+    """Look up how long a model was trained; of a resumed fine-tuning the log has the last stretch alone."""
+    training = read_record(folder).get("training", {})
+    if "seconds" in training:
+        return float(training["seconds"])
+    log = folder / LOG
+    entries = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    return next((float(entry["train_runtime"]) for entry in reversed(entries) if "train_runtime" in entry), None)
+
+
+def sentences(rows: tuple[Row, ...], metric: str, where: str) -> tuple[str, ...]:
+    """Say who is better than the fine-tuned model, who does not differ, and who is worse."""
+    words = metric.upper() if metric in ("mcc", "auroc") else {"f1": "F1", "pearson": "Pearson r"}[metric]
+    own = rows[0].value.value
+    better, same, worse = [], [], []
+    for row in rows[1:]:
+        if row.comparison is None:
+            continue
+        difference, p_value = row.comparison
+        if not p_value < SIGNIFICANT:
+            same.append(row.name)
+        elif difference.value > 0:
+            better.append(
+                f"WARNING: {row.name} is better than the fine-tuned model: {words} {row.value.value:.3f} against "
+                f"{own:.3f}, difference {difference.value:.3f} ({difference.low:.3f} to {difference.high:.3f}), "
+                f"p = {p_value:.2g}"
+            )
+        else:
+            worse.append(row.name)
+    if same:
+        better.append(f"On {where} the fine-tuned model and {', '.join(same)} do not differ (p >= {SIGNIFICANT}).")
+    if worse:
+        better.append(f"The fine-tuned model is better than {', '.join(worse)} (p < {SIGNIFICANT}).")
+    return tuple(better)
+
+
+def _as_json(compared: Compared, folder: Path) -> dict[str, Any]:
+    def finite(interval: Interval) -> dict[str, float | None]:
+        return {name: float(value) if np.isfinite(value) else None for name, value in interval._asdict().items()}
+
+    models = [
+        {
+            "name": row.name,
+            "folder": str(row.folder.relative_to(folder)),
+            compared.metric: finite(row.value),
+            "difference": None if row.comparison is None else finite(row.comparison.difference),
+            "p_value": None if row.comparison is None else row.comparison.p_value,
+            "seconds": row.seconds,
+        }
+        for row in compared.models
+    ]
+    return compared._asdict() | {"models": models, "sentences": list(compared.sentences)}
