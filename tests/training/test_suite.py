@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from dnabert.errors import InputError
-from dnabert.model import checkpoint
+from dnabert.model import baselines, checkpoint
 from dnabert.training import published, suite
 from tests.conftest import random_dna, run_command, tiny_model
 
@@ -77,6 +77,15 @@ def test_a_learning_curve_of_numbers(model: Path, tmp_path: Path, rng: np.random
     assert {line.metric for line in lines} == {"pearson"}
     rows_train = pyarrow.parquet.read_table(tmp_path / "out/results.parquet")["rows_train"].to_pylist()
     assert rows_train == [20, 40, 80, 160]
+
+
+def test_baselines_stand_in_the_table(sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "NAMES", ("kmers",))
+    lines = suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], baselines=True, **TUNE)
+    assert [line.model for line in lines] == ["fine-tuned", "from-scratch", "kmers"]
+    (tmp_path / "out/runs/tf/0/seed0/comparison.json").unlink()  # killed while baselines were trained
+    again = suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], baselines=True, **TUNE)
+    assert [(line.model, line.mean) for line in again] == [(line.model, line.mean) for line in lines]
 
 
 def test_the_command_prints_published_figures(sets: Path, model: Path, tmp_path: Path) -> None:

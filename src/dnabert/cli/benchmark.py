@@ -29,6 +29,9 @@ def benchmark(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
     ] = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Train CNNs and k-mer regression beside each fit.")
+    ] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", help="As in finetune.", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="As in finetune.", min=0.0)] = None,
     overwrite: Overwrite = False,
@@ -52,6 +55,7 @@ def benchmark(
             overwrite=overwrite,
             method=method,
             from_scratch=from_scratch,
+            baselines=baselines,
             device=device,
             precision=precision,
             **{name: value for name, value in chosen.items() if value is not None},

@@ -108,7 +108,8 @@ def beside_baselines(**options: Any) -> Finetuned:
     parts, task = read_splits(
         options["data"],
         **{
-            name: options[name] for name in ("genome", "labels", "label", "task", "split", "split_by", "length", "seed")
+            name: options[name]
+            for name in ("genome", "labels", "label", "task", "split", "split_by", "length", "rows", "share", "seed")
         },
     )
     truths = [None if part is None else targets.truth(part, task) for part in parts]
@@ -195,8 +196,8 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
         "split": None if options["split"] is None else list(options["split"]),
         "processes": processes.count(),
     }
-    always = ("long", "window", "from_scratch", "class_weights", "layer_decay", "split_by", "length", "batch_size")
-    known |= {name: options[name] for name in (*always, "dropout", "seed")}
+    always = ("long", "window", "method", "rank", "from_scratch", "class_weights", "layer_decay", "split_by", "length")
+    known |= {name: options[name] for name in (*always, "rows", "share", "batch_size", "dropout", "seed")}
     return known | {name: options[name] for name in ("task", "epochs", "learning_rate") if options[name] is not None}
 
 

@@ -219,11 +219,10 @@ def finetune(
         split=split,
         split_by=split_by,
         length=length,
+        rows=rows,
+        share=share,
         seed=seed,
     )
-    if rows is not None or share != 1:
-        few = min(rows or parts.train.rows, round(share * parts.train.rows))
-        parts = parts._replace(train=splits.draw_rows(parts.train, few, seed, *targets.strata(parts.train, found)))
     truths = [None if part is None else targets.truth(part, found) for part in parts]
     loaded = _load(model, found, parts, seed, dropout, strand, long, window, method, from_scratch)
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
@@ -431,6 +430,8 @@ def read_splits(
     split: Sequence[float] | None = None,
     split_by: str = "rows",
     length: int | None = None,
+    rows: int | None = None,
+    share: float = 1.0,
     seed: int = 0,
 ) -> tuple[Splits, Task]:
     """Read a folder of splits, or read one set and divide it; find the task. Parameters are those of `finetune`.
@@ -446,17 +447,26 @@ def read_splits(
         if split is not None:
             raise InputError(f"{paths[0]}: a folder brings its own splits; leave --split out, or name one file")
         parts = splits.read_folder(Path(paths[0]), genome, length)
-        return parts, targets.infer(parts.train, label, task)
-    table = tables.read(paths, genome=genome, labels=labels, length=length)
-    if split is None:
-        raise InputError(f"{paths[0]}: one set of rows has to be divided; give --split 0.8,0.1,0.1, or a folder")
-    found = targets.infer(table, label, task)
-    strata, names = targets.strata(table, found)
+        found = targets.infer(parts.train, label, task)
+    else:
+        table = tables.read(paths, genome=genome, labels=labels, length=length)
+        if split is None:
+            raise InputError(f"{paths[0]}: one set of rows has to be divided; give --split 0.8,0.1,0.1, or a folder")
+        found = targets.infer(table, label, task)
+        parts = _divide(table, found, split, split_by, seed)
+    if rows is not None or share != 1:
+        few = min(rows or parts.train.rows, round(share * parts.train.rows))
+        parts = parts._replace(train=splits.draw_rows(parts.train, few, seed, *targets.strata(parts.train, found)))
+    return parts, found
+
+
+def _divide(table: Table, task: Task, split: Sequence[float], split_by: str, seed: int) -> Splits:
+    strata, names = targets.strata(table, task)
     if split_by == "contig":
-        return splits.split_by_contig(table, split, seed, strata=strata), found
+        return splits.split_by_contig(table, split, seed, strata=strata)
     if split_by == "similarity":
-        return splits.split_by_similarity(table, split, seed, strata=strata), found
-    return splits.split_rows(table, split, seed, strata, names), found
+        return splits.split_by_similarity(table, split, seed, strata=strata)
+    return splits.split_rows(table, split, seed, strata, names)
 
 
 def write_evaluations(folder: Path, evaluations: dict[str, Evaluation | None]) -> None:

@@ -16,7 +16,7 @@ from dnabert.files import claim_folder, replacing
 from dnabert.model.checkpoint import RECORD
 from dnabert.progress import say
 from dnabert.sequence import tables
-from dnabert.training import published, splits
+from dnabert.training import compare, published, splits
 from dnabert.training.finetune import finetune
 from dnabert.training.metrics import MAIN
 from dnabert.training.trainer import RUN, last_checkpoint
@@ -28,6 +28,7 @@ epoch, so that the 10 are looked at once."""
 CURVE = (0.125, 0.25, 0.5, 1.0)
 """Shares of the training rows at which DREAM's learning curve is taken."""
 RESULTS = "results.parquet"
+COMPARISON = "comparison.json"
 
 
 class Fit(NamedTuple):
@@ -125,8 +126,8 @@ def benchmark(
     settings = {"suite": str(Path(suite).resolve()), "model": str(model), "protocol": protocol, "rows": rows} | options
     folder = _claim(out, settings, overwrite)
     for number, fit in enumerate(fits):
-        place = folder / "runs" / fit.name / (f"share{fit.share:g}" if len(shares) > 1 else "") / f"seed{fit.seed}"
-        if not (place / RECORD).is_file():
+        place = _place(folder, fit, len(shares) > 1)
+        if not (place / (COMPARISON if options.get("baselines") else RECORD)).is_file():
             say(f"--- {fit.name}, seed {fit.seed} ({number + 1} of {len(fits)})")
             _fit(fit, model, place, protocol, rows, label, options)
         _write(folder, [row for done in fits[: number + 1] for row in _rows(folder, done, len(shares) > 1)])
@@ -211,7 +212,7 @@ def _fit(
     if protocol == "gue":
         settings["strand"] = published.strand_of(fit.name)
     settings |= {"label": label, "rows": rows, "share": fit.share, "seed": fit.seed} | options
-    begun = last_checkpoint(place) is not None
+    begun = last_checkpoint(place) is not None or (place / RECORD).is_file()
     result = finetune(fit.data, model, place, resume=begun, overwrite=not begun, **settings)
     if not result.finished:
         raise KeyboardInterrupt
@@ -221,15 +222,15 @@ def _fit(
 
 def _rows(folder: Path, fit: Fit, curve: bool) -> Iterator[dict[str, Any]]:
     """Read what a finished fit left, one row a model."""
-    place = folder / "runs" / fit.name / (f"share{fit.share:g}" if curve else "") / f"seed{fit.seed}"
+    place = _place(folder, fit, curve)
     record = json.loads((place / RECORD).read_text())
     evaluations = json.loads((place / "metrics.json").read_text())
     split = "test" if "test" in evaluations else "dev"
     metric = MAIN[record["task"]]
     seconds = place / "seconds.json"
-    yield {
+    row = {
         "name": fit.name,
-        "model": "fine-tuned",
+        "model": compare.FINETUNED,
         "seed": fit.seed,
         "share": fit.share,
         "task": record["task"],
@@ -241,6 +242,14 @@ def _rows(folder: Path, fit: Fit, curve: bool) -> Iterator[dict[str, Any]]:
         "rows_evaluated": evaluations[split]["rows"],
         "seconds": json.loads(seconds.read_text()) if seconds.is_file() else None,
     }
+    yield row
+    if (place / COMPARISON).is_file():
+        for other in json.loads((place / COMPARISON).read_text())["models"][1:]:
+            yield row | {"model": other["name"], **other[metric], "spearman": None, "seconds": other["seconds"]}
+
+
+def _place(folder: Path, fit: Fit, curve: bool) -> Path:
+    return folder / "runs" / fit.name / (f"share{fit.share:g}" if curve else "") / f"seed{fit.seed}"
 
 
 _SCHEMA = pa.schema(
