@@ -248,11 +248,10 @@ def main(
                 model, task, few, fasta, genome, window, repeats, ["float32", "auto"]
             )
             if whole:
-                figures[f"mini, {task}, all records, one strand"] = end_to_end(
-                    model, vcf, fasta, window, "+", "none" if task == "masked-lm" else "", "float32"
-                )
-                figures[f"mini, {task}, all records, defaults"] = end_to_end(
-                    model, vcf, fasta, window, "both", "", "float32"
+                zero_shot = task == "masked-lm"
+                strand, distance = ("both", "none") if zero_shot else ("+", "")
+                figures[f"mini, {task}, all records, {'both strands' if zero_shot else 'forward strand'}"] = end_to_end(
+                    model, vcf, fasta, window, strand, distance, "float32"
                 )
     for preset in filter(None, presets.split(",")):
         for task in ("masked-lm", "classification"):

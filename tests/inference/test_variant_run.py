@@ -208,7 +208,7 @@ def test_the_originals_file_takes_empty_alleles_and_insertions(classifier: Path,
     sequence = "ACGTTGCAACGTATGCCATGACCA"
     (tmp_path / "s.tsv").write_text(f"sequence\tlabel\n{' '.join(sequence[i : i + 4] for i in range(21))}\t1\n")
     (tmp_path / "m.txt").write_text("0\t3\t5\t\n0\t6\t6\tGG\n0\t2\t4\tA\n")
-    score_variants(classifier, tmp_path / "m.txt", tmp_path / "out.tsv", sequences=tmp_path / "s.tsv")
+    score_variants(classifier, tmp_path / "m.txt", tmp_path / "out.tsv", sequences=tmp_path / "s.tsv", strand="both")
     rows = [line.split("\t") for line in (tmp_path / "out.tsv").read_text().splitlines()]
     assert rows[0][:6] == ["index", "start", "end", "ref", "allele", "flags"]
     got = [float(row[7]) for row in rows[1:]]
@@ -221,6 +221,19 @@ def test_the_originals_file_takes_empty_alleles_and_insertions(classifier: Path,
     for value, text in zip(got, mutated, strict=True):
         logits = model.predict([text, text[::-1].translate(str.maketrans("ACGT", "TGCA"))]).logits.mean(axis=0)
         assert value == pytest.approx(1 / (1 + np.exp(logits[0] - logits[1])), abs=1e-5)
+
+
+def test_strands_are_read_as_in_training(genome: Path, classifier: Path, model: Path, tmp_path: Path) -> None:
+    def scores(folder: Path, strand: str | None) -> list[str]:
+        options: dict[str, Any] = {"genome": genome, "saturation": "chr1:5-6", "window": 41, "strand": strand}
+        score_variants(folder, None, tmp_path / "out.tsv", **options)
+        return (tmp_path / "out.tsv").read_text().splitlines()
+
+    assert scores(classifier, None) == scores(classifier, "+") != scores(classifier, "both")
+    config = json.loads((classifier / "config.json").read_text())
+    (classifier / "config.json").write_text(json.dumps(config | {"strand": "both"}))
+    assert scores(classifier, None) == scores(classifier, "both")
+    assert scores(model, None) == scores(model, "both")
 
 
 def test_the_length_of_fine_tuning_is_the_window(

@@ -55,7 +55,10 @@ def variants(
     offsets: Annotated[
         str, typer.Option("--offsets", help="Bases from the window's middle to the variant, averaged: -50,0,50.")
     ] = "0",
-    strand: Annotated[str, typer.Option("--strand", help="both (averaged), + or -.")] = "both",
+    strand: Annotated[
+        str | None,
+        typer.Option("--strand", help="both (averaged), + or -; default: as in training.", show_default=False),
+    ] = None,
     distance: Annotated[
         str | None,
         typer.Option(

@@ -93,7 +93,7 @@ def score_variants(
     saturation: str | None = None,
     window: int | None = None,
     offsets: Sequence[int] = (0,),
-    strand: str = "both",
+    strand: str | None = None,
     distance: str | None = None,
     strict: bool = False,
     annotate: Sequence[str | os.PathLike[str]] = (),
@@ -127,8 +127,9 @@ def score_variants(
         for a pre-trained model; with `sequences` as long as they are, up to the model's limit.
     offsets : sequence of int
         Bases that the variant lies right of the window's middle; scores are averaged over them.
-    strand : str
-        `both` (averaged), `+` or `-`.
+    strand : str, optional
+        `both` (averaged), `+` or `-`. By default `both` for a pre-trained model and for one that was fine-tuned on both
+        strands, else `+`.
     distance : str, optional
         Of both alleles' mean embeddings, for pre-trained models alone: `cosine` (the default), `l2`, or `none` (a third
         of the time).
@@ -166,7 +167,10 @@ def score_variants(
         )
     source = open_source(variants_file, genome=genome, sequences=sequences, saturation=saturation)
     settings = Settings(
-        _window(window, loaded, model, source, genome is None), tuple(offsets), strand, distance or "cosine"
+        _window(window, loaded, model, source, genome is None),
+        tuple(offsets),
+        strand or _strand(loaded),
+        distance or "cosine",
     )
     variants.check_settings(loaded, settings)
     annotation = prepare(source.genome, [Path(path) for path in annotate], motifs, motif_names)
@@ -233,6 +237,11 @@ def _window(
             "as --window"
         )
     return min(longest, int(length))
+
+
+def _strand(loaded: checkpoint.Checkpoint) -> str:
+    both = loaded.task == "masked-lm" or getattr(loaded.model.config, "strand", "given") == "both"
+    return "both" if both else "+"
 
 
 def _survey(source: Source, strict: bool) -> Survey:
