@@ -14,8 +14,9 @@ import dnabert
 from dnabert.errors import InputError
 from dnabert.model import checkpoint
 from dnabert.sequence import tables
+from dnabert.sequence.annotate import label_bases
 from dnabert.training.targets import Task
-from tests.conftest import random_dna, run_command, tiny_model
+from tests.conftest import random_dna, run_command, tiny_model, write_fasta
 
 TUNE: dict[str, Any] = {"epochs": 8, "batch_size": 16, "learning_rate": 3e-3, "device": "cpu", "precision": "float32"}
 
@@ -104,6 +105,51 @@ def test_a_class_for_each_base(model: Path, tmp_path: Path, rng: np.random.Gener
     stitched = whole.predict(few).outputs
     assert stitched.shape == expected.shape == (450, 2)
     assert np.mean(stitched.argmax(axis=1) == expected.argmax(axis=1)) > 0.95
+
+
+def test_classes_of_bases_from_a_bed_file(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    contigs = {name: random_dna(4000, rng) for name in ("chr1", "chr2", "chr3")}
+    genome = write_fasta(tmp_path / "genome.fa", contigs)
+    sites = []
+    for name, sequence in contigs.items():
+        sites += [f"{name}\t{i}\t{i + 1}\tdonor\t0\t+" for i in range(3999) if sequence[i : i + 2] == "GT"]
+        sites += [f"{name}\t{i + 1}\t{i + 2}\tdonor\t0\t-" for i in range(3999) if sequence[i : i + 2] == "AC"]
+    (tmp_path / "sites.bed").write_text("\n".join(sites) + "\n")
+    places = [(name, start) for name in contigs for start in range(0, 3900, 60)]
+    rows = [f"{name}\t{start}\t{start + 60}\t{'+-'[int(rng.integers(2))]}" for name, start in places]
+    (tmp_path / "windows.tsv").write_text("chrom\tstart\tend\tstrand\n" + "\n".join(rows) + "\n")
+    labelled = label_bases(tables.read(tmp_path / "windows.tsv", genome=genome), tmp_path / "sites.bed")
+    assert labelled.labels is not None
+    for sequence, label in zip(labelled.sequences.to_pylist(), labelled.labels.to_pylist(), strict=True):
+        expected = ["donor" if sequence[i : i + 2] == "GT" else "none" for i in range(59)]
+        assert label.split(" ")[:59] == expected  # the last base's partner lies outside
+    options: dict[str, Any] = {"genome": genome, "annotation": tmp_path / "sites.bed"}
+    result = dnabert.finetune(
+        tmp_path / "windows.tsv", model, tmp_path / "out", split=(0.6, 0.2, 0.2), class_weights=True, **options, **TUNE
+    )
+    assert result.task == Task("per-base", ("donor", "none"))
+    assert result.test is not None
+    assert result.test.metrics["f1"].value > 0.9
+    again = dnabert.evaluate(result.folder, tmp_path / "windows.tsv", precision="float32", **options)
+    assert again.metrics["f1"].value > 0.9
+
+
+@pytest.mark.parametrize(
+    ("bed", "message"),
+    [
+        ("chr1\t5\t9\n", "a fourth column with the class of each interval is required"),
+        ("chr9\t5\t9\tdonor\n", "none of its intervals lies in a row of"),
+        ("chr1\t9\t5\tdonor\n", "sites.bed line 1: chr1:9-5 is empty"),
+    ],
+)
+def test_annotations_that_cannot_be_used_are_refused(bed: str, message: str, tmp_path: Path) -> None:
+    genome = write_fasta(tmp_path / "genome.fa", {"chr1": "ACGT" * 20})
+    (tmp_path / "sites.bed").write_text(bed)
+    (tmp_path / "windows.tsv").write_text("chrom\tstart\tend\nchr1\t0\t40\n")
+    with pytest.raises(InputError, match=message):
+        label_bases(tables.read(tmp_path / "windows.tsv", genome=genome), tmp_path / "sites.bed")
+    with pytest.raises(InputError, match="rows with chrom, start and end are required"):
+        label_bases(tables.from_sequences(["ACGT"]), tmp_path / "sites.bed")
 
 
 @pytest.mark.parametrize("long", ["mean", "attention", "lstm", "concat"])

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dnabert.cli.options import (
+    Annotation,
     BatchTokens,
     Device,
     GenomeFile,
@@ -30,6 +31,7 @@ def evaluate(
     length: Length = None,
     labels: LabelsFile = None,
     label: LabelColumns = None,
+    annotation: Annotation = None,
     strand: Strand = None,
     scan: Scan = None,
     window: Window = None,
@@ -54,6 +56,7 @@ def evaluate(
         length=length,
         labels=labels,
         label=label or (),
+        annotation=annotation,
         strand=strand,
         scan=scan,
         window=window,

@@ -8,6 +8,7 @@ import typer
 
 from dnabert import processes
 from dnabert.cli.options import (
+    Annotation,
     Device,
     GenomeFile,
     LabelColumns,
@@ -43,6 +44,7 @@ def finetune(
     length: Length = None,
     labels: LabelsFile = None,
     label: LabelColumns = None,
+    annotation: Annotation = None,
     task: Annotated[
         str | None,
         typer.Option(
@@ -103,6 +105,7 @@ def finetune(
         genome=genome,
         labels=labels,
         label=label or (),
+        annotation=annotation,
         task=task,
         rows=rows,
         strand=strand,

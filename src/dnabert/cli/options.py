@@ -36,6 +36,10 @@ Window = Annotated[
     int | None, typer.Option("--window", help="Bases of a window of --scan; default: as in training.", min=1)
 ]
 Step = Annotated[int | None, typer.Option("--step", help="Bases from window to window; default: a sixth.", min=1)]
+Annotation = Annotated[
+    Path | None,
+    typer.Option("--annotation", help="BED file: classes of the bases of intervals.", show_default=False),
+]
 LabelColumns = Annotated[
     list[str] | None,
     typer.Option("--label", help="Column of labels; repeat for several (0 and 1, or numbers).", show_default=False),

@@ -27,6 +27,13 @@ SIGNIFICANT = 0.05
 """Models differ if the paired test's p-value is below this."""
 
 
+READ_BY = (
+    *("genome", "labels", "label", "annotation", "task"),
+    *("split", "split_by", "length", "rows", "share", "seed"),
+)
+"""Options that say which rows there are and what they are to be predicted as."""
+
+
 class Row(NamedTuple):
     """One model of the table.
 
@@ -107,10 +114,7 @@ def beside_baselines(**options: Any) -> Finetuned:
             return result
     parts, task = read_splits(
         options["data"],
-        **{
-            name: options[name]
-            for name in ("genome", "labels", "label", "task", "split", "split_by", "length", "rows", "share", "seed")
-        },
+        **{name: options[name] for name in READ_BY},
     )
     truths = [None if part is None else targets.truth(part, task) for part in parts]
     if result is None:

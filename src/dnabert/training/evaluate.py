@@ -13,6 +13,7 @@ from dnabert.files import replacing
 from dnabert.inference.predict import predict, start
 from dnabert.progress import say
 from dnabert.sequence import tables
+from dnabert.sequence.annotate import label_bases
 from dnabert.sequence.tables import Table
 from dnabert.training import metrics, splits, targets
 from dnabert.training.metrics import Evaluation, as_json
@@ -28,6 +29,7 @@ def evaluate(
     length: int | None = None,
     labels: str | os.PathLike[str] | None = None,
     label: Sequence[str] = (),
+    annotation: str | os.PathLike[str] | None = None,
     strand: str | None = None,
     scan: str | None = None,
     window: int | None = None,
@@ -52,6 +54,8 @@ def evaluate(
         As in `dnabert.sequence.tables.read`.
     label : sequence of str
         The columns of labels; by default those the model was trained on.
+    annotation : path, optional
+        As in `dnabert.training.finetune.finetune`.
     strand, scan, window, step : optional
         As in `dnabert.inference.predict.predict`.
     dev : path, optional
@@ -75,6 +79,7 @@ def evaluate(
     if started.task == "masked-lm":
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
     table = _labelled(data, genome, length, labels)
+    table = table if annotation is None else label_bases(table, annotation)
     columns = tuple(label) or started.columns
     truth = targets.truth(table, Task(started.task, started.labels, columns))
     outputs = predict(started, table, batch_tokens, strand, scan, window, step).outputs

@@ -21,6 +21,7 @@ from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import choose_precision, describe, within_memory
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
+from dnabert.sequence.annotate import label_bases
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, leakage, metrics, splits, targets
 from dnabert.training.items import Packer, Rows, Scale, into_units, standardise, weights_of
@@ -94,6 +95,7 @@ def finetune(
     genome: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
     label: Sequence[str] = (),
+    annotation: str | os.PathLike[str] | None = None,
     task: str | None = None,
     split: Sequence[float] | None = None,
     split_by: str = "rows",
@@ -134,6 +136,9 @@ def finetune(
         As in `dnabert.sequence.tables.read`.
     label : sequence of str
         The columns of labels; `label` by default.
+    annotation : path, optional
+        BED file whose names are the classes of the bases, for rows that are intervals of `genome`
+        (`dnabert.sequence.annotate.label_bases`).
     task : str, optional
         `classification`, `multilabel`, `regression` or `per-base`; by default what the labels look like
         (`dnabert.training.targets.infer`).
@@ -215,6 +220,7 @@ def finetune(
         genome=genome,
         labels=labels,
         label=label,
+        annotation=annotation,
         task=task,
         split=split,
         split_by=split_by,
@@ -230,6 +236,7 @@ def finetune(
         "data": [str(Path(path).resolve()) for path in as_paths(data)],
         "model": str(model),
         "label": list(label),
+        "annotation": None if annotation is None else str(Path(annotation).resolve()),
         "task": found.kind,
         "strand": strand or "given",
         "long": long,
@@ -426,6 +433,7 @@ def read_splits(
     genome: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
     label: Sequence[str] = (),
+    annotation: str | os.PathLike[str] | None = None,
     task: str | None = None,
     split: Sequence[float] | None = None,
     split_by: str = "rows",
@@ -447,11 +455,18 @@ def read_splits(
         if split is not None:
             raise InputError(f"{paths[0]}: a folder brings its own splits; leave --split out, or name one file")
         parts = splits.read_folder(Path(paths[0]), genome, length)
+        if annotation is not None:
+            parts = Splits(
+                label_bases(parts.train, annotation),
+                label_bases(parts.dev, annotation),
+                None if parts.test is None else label_bases(parts.test, annotation),
+            )
         found = targets.infer(parts.train, label, task)
     else:
         table = tables.read(paths, genome=genome, labels=labels, length=length)
         if split is None:
             raise InputError(f"{paths[0]}: one set of rows has to be divided; give --split 0.8,0.1,0.1, or a folder")
+        table = table if annotation is None else label_bases(table, annotation)
         found = targets.infer(table, label, task)
         parts = _divide(table, found, split, split_by, seed)
     if rows is not None or share != 1:
