@@ -46,7 +46,8 @@ def main(folder: Path) -> None:
                 overwrite=True,
             )
             mcc = dnabert.evaluate(out, task / "test.tsv").metrics["mcc"]
-            table.add_row(name, title, str(len(tuned.labels)), f"{mcc.value:.3f}", f"{mcc.low:.3f} to {mcc.high:.3f}")
+            classes = str(len(tuned.task.names))
+            table.add_row(name, title, classes, f"{mcc.value:.3f}", f"{mcc.low:.3f} to {mcc.high:.3f}")
         dnabert.predict_file(folder / name, task / "test.tsv", folder / f"{name}.predictions.tsv")
     console = rich.console.Console()
     console.print(table)

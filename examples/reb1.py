@@ -34,9 +34,9 @@ def windows(sites: Path, genome: dnabert.Genome, width: int, limit: int, seed: i
     for chrom, places in middles.items():
         known = np.array(places)
         for middle in places:
-            start = middle - width // 2
-            if start >= 0 and start + width <= lengths[chrom]:
-                rows.append((chrom, start, start + width, 1))
+            first = middle - width // 2
+            if first >= 0 and first + width <= lengths[chrom]:
+                rows.append((chrom, first, first + width, 1))
             other = int(rng.integers(0, lengths[chrom] - width))
             while np.abs(known - other - width // 2).min() < AWAY:
                 other = int(rng.integers(0, lengths[chrom] - width))
