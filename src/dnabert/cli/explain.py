@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import BatchTokens, Device, GenomeFile, Out, Overwrite, some_or_all
+from dnabert.cli.options import (
+    BatchTokens,
+    Device,
+    GenomeFile,
+    Out,
+    Overwrite,
+    ScorePrecision,
+    ScoreStrand,
+    some_or_all,
+)
 
 
 def explain(
@@ -42,9 +51,7 @@ def explain(
     ] = None,
     row: Annotated[int, typer.Option("--row", help="For context: the sequence whose whole map is drawn, from 0.")] = 0,
     steps: Annotated[int, typer.Option("--steps", help="For ig: points of the path.", min=1)] = 32,
-    strand: Annotated[
-        str, typer.Option("--strand", help="forward, or both: the mean with the reverse complement's scores.")
-    ] = "forward",
+    strand: ScoreStrand = "forward",
     file_format: Annotated[str, typer.Option("--format", help="Of the scores: npz or parquet.")] = "npz",
     original: Annotated[
         bool,
@@ -53,12 +60,7 @@ def explain(
     figures: Annotated[int, typer.Option("--figures", help="Sequences drawn one by one, the first ones.", min=0)] = 3,
     overwrite: Overwrite = False,
     device: Device = "auto",
-    precision: Annotated[
-        str,
-        typer.Option(
-            "--precision", help="auto (float32 for ism and ig, else bfloat16 where there is some), float32 or bfloat16."
-        ),
-    ] = "auto",
+    precision: ScorePrecision = "auto",
     batch_tokens: BatchTokens = None,
 ) -> None:
     """Score each base by what it means to a model, and draw it: scores, tracks and figures in a folder."""

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import BatchTokens, Device, GenomeFile, Out, Overwrite, some_or_all
+from dnabert.cli.options import (
+    BatchTokens,
+    Device,
+    GenomeFile,
+    Out,
+    Overwrite,
+    ScorePrecision,
+    ScoreStrand,
+    some_or_all,
+)
 
 
 def motifs(
@@ -32,9 +41,7 @@ def motifs(
         str | None,
         typer.Option("--target", help="The class whose motifs to find; the second of two.", show_default=False),
     ] = None,
-    strand: Annotated[
-        str, typer.Option("--strand", help="forward, or both: the mean with the reverse complement's scores.")
-    ] = "forward",
+    strand: ScoreStrand = "forward",
     layers: Annotated[
         str, typer.Option("--layers", help="For attention: all, or numbers from 0, negative from the last.")
     ] = "-1",
@@ -47,12 +54,7 @@ def motifs(
     ] = 0.005,
     overwrite: Overwrite = False,
     device: Device = "auto",
-    precision: Annotated[
-        str,
-        typer.Option(
-            "--precision", help="auto (float32 for ism and ig, else bfloat16 where there is some), float32 or bfloat16."
-        ),
-    ] = "auto",
+    precision: ScorePrecision = "auto",
     batch_tokens: BatchTokens = None,
 ) -> None:
     """Find the motifs a model uses, name them by a database, and locate them: a table, logos, MEME and BED files."""

@@ -50,6 +50,17 @@ Strand = Annotated[
 ]
 
 
+ScoreStrand = Annotated[
+    str, typer.Option("--strand", help="forward, or both: the mean with the reverse complement's scores.")
+]
+ScorePrecision = Annotated[
+    str,
+    typer.Option(
+        "--precision", help="auto (float32 for ism and ig, else bfloat16 where there is some), float32 or bfloat16."
+    ),
+]
+
+
 def numbers(text: str | None, option: str) -> list[float] | None:
     """Read numbers separated by commas."""
     from dnabert.errors import InputError

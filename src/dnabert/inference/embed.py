@@ -9,6 +9,7 @@ from dnabert.errors import InputError
 from dnabert.inference.engine import Engine, Given, as_table, run
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.encoder import encode
+from dnabert.model.heads import mean_of_kmers
 from dnabert.model.packing import PackedBatch
 
 POOLINGS = ("mean", "cls", "max")
@@ -47,13 +48,10 @@ def pooled(checkpoint: Checkpoint, batch: PackedBatch, pooling: str) -> torch.Te
     bert = checkpoint.model.bert
     if pooling == "cls":
         return encode(bert, batch, batch.cu_seqlens[:-1].long())
-    hidden = encode(bert, batch).float()  # (tokens, hidden size)
-    kmers = batch.cu_seqlens.diff().long() - 2
-    sequence = torch.repeat_interleave(kmers + 2)
-    last = batch.cu_seqlens[1:].long()[sequence] - 1
-    inside = (batch.position_ids > 0) & (torch.arange(len(hidden), device=hidden.device) < last)  # no [CLS], no [SEP]
+    hidden = encode(bert, batch)  # (tokens, hidden size)
+    if pooling == "mean":
+        return mean_of_kmers(hidden, batch)
+    sequence = torch.repeat_interleave(batch.cu_seqlens.diff().long())[batch.kmers]
     target = torch.zeros(batch.sequences, hidden.shape[1], device=hidden.device)
-    index = sequence[inside][:, None].expand(-1, hidden.shape[1])
-    if pooling == "max":
-        return target.scatter_reduce(0, index, hidden[inside], "amax", include_self=False)
-    return target.scatter_add(0, index, hidden[inside]) / kmers[:, None]
+    index = sequence[:, None].expand(-1, hidden.shape[1])
+    return target.scatter_reduce(0, index, hidden[batch.kmers].float(), "amax", include_self=False)

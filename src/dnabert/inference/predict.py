@@ -20,6 +20,7 @@ from dnabert.model.device import choose_device, choose_precision
 from dnabert.model.packing import PackedBatch, token_of_base
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
+from dnabert.sequence.letters import within
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Sequences, Windows
 
@@ -217,7 +218,7 @@ def own(cut: Windows) -> np.ndarray:
     """List, of all bases of all windows one after the other, those that belong to their window; int64."""
     first, end = windows.own_bases(cut)
     bases = cut.ends - cut.starts
-    at = np.arange(bases.sum()) - np.repeat(np.cumsum(bases) - bases, bases)
+    at = within(bases)
     return np.nonzero((at >= np.repeat(first, bases)) & (at < np.repeat(end, bases)))[0]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from dnabert.sequence.kmers import CLS, SEP, encode_rows
-from dnabert.sequence.letters import letters_of
+from dnabert.sequence.letters import letters_of, within
 from dnabert.sequence.windows import Sequences
 
 
@@ -156,6 +156,5 @@ def token_of_base(bases: np.ndarray, k: int, stride: int = 1) -> np.ndarray:
         Positions among the k-mers of all sequences, one after the other, `[CLS]` and `[SEP]` not counted.
     """
     kmers = (bases - k) // stride + 1
-    base = np.arange(bases.sum()) - np.repeat(np.cumsum(bases) - bases, bases)
-    nearest = (base - k // 2 + stride // 2) // stride
+    nearest = (within(bases) - k // 2 + stride // 2) // stride
     return np.clip(nearest, 0, np.repeat(kmers - 1, bases)) + np.repeat(np.cumsum(kmers) - kmers, bases)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dnabert.errors import InputError
 from dnabert.sequence import intervals
 from dnabert.sequence.delimited import find
-from dnabert.sequence.tables import Table
+from dnabert.sequence.loci import Loci, overlaps
+from dnabert.sequence.tables import INTERVAL_NAMES, Table
 
 NO_FEATURE = "none"
 """Class of a base that no interval covers."""
@@ -36,54 +38,42 @@ def label_bases(table: Table, bed: str | os.PathLike[str]) -> Table:
     InputError
         If the rows are not intervals, the file cannot be read or has no names, or no row holds an interval.
     """
-    names = [find(table.columns.column_names, (name,)) for name in ("chrom", "start", "end")]
+    names = [find(table.columns.column_names, (name,)) for name in INTERVAL_NAMES]
     if None in names:
         raise InputError(f"{table.path}: --annotation: rows with chrom, start and end are required, with --genome")
     read = intervals.read(Path(bed)).columns
     if "name" not in read.column_names:
         raise InputError(f"{bed}: a fourth column with the class of each interval is required; add it")
-    chrom, start, end = (table.columns[name].to_pylist() for name in names if name)
+    chrom, start, end = (table.columns[name].to_numpy() for name in names if name)
     column = find(table.columns.column_names, ("strand",))
-    minus = [False] * table.rows if column is None else [strand == "-" for strand in table.columns[column].to_pylist()]
+    minus = np.zeros(table.rows, bool) if column is None else np.array(table.columns[column].to_pylist()) == "-"
     classes = [NO_FEATURE, *dict.fromkeys(read["name"].to_pylist())]
-    features = _by_contig(read, classes)
-    labels, found = [], False
-    for row in range(table.rows):
-        codes = np.zeros(end[row] - start[row], dtype=np.int64)
-        of_contig = features.get(chrom[row])
-        if of_contig is not None:
-            found |= _paint(codes, of_contig, start[row], end[row], minus[row])
-        labels.append(" ".join(classes[code] for code in (codes[::-1] if minus[row] else codes).tolist()))
-    if not found:
+    starts, ends = table.offsets[:-1] - table.offsets[0], table.offsets[1:] - table.offsets[0]
+    codes = np.zeros(ends[-1], dtype=np.int64)
+    pairs = _overlaps(read, chrom, start, end, minus)
+    if not len(pairs):
         raise InputError(f"{bed}: none of its intervals lies in a row of {table.path}; are they of the same genome?")
-    return table._replace(labels=pa.array(labels, pa.large_string()))
+    of_class = {name: code for code, name in enumerate(classes)}
+    first, last, name = (read[column].to_numpy(zero_copy_only=False) for column in ("start", "end", "name"))
+    for row, feature in pairs.tolist():
+        inside = slice(max(first[feature] - start[row], 0), min(last[feature], end[row]) - start[row])
+        window = codes[starts[row] : ends[row]]
+        (window[::-1] if minus[row] else window)[inside] = of_class[name[feature]]
+    spelled = pa.array(classes).take(pa.array(codes))
+    lists = pa.LargeListArray.from_arrays(pa.array(table.offsets - table.offsets[0]), spelled)
+    return table._replace(labels=pc.binary_join(lists, " ").cast(pa.large_string()))
 
 
-def _by_contig(read: pa.Table, classes: list[str]) -> dict[str, np.ndarray]:
-    """Sort intervals by contig and start: start, end, class, strand (0 for both, 1, -1), place in the file."""
-    strands = {"+": 1, "-": -1}
-    given = read["strand"].to_pylist() if "strand" in read.column_names else ["."] * read.num_rows
-    code = {name: i for i, name in enumerate(classes)}
-    rows = np.stack(
-        [
-            read["start"].to_numpy(),
-            read["end"].to_numpy(),
-            np.array([code[name] for name in read["name"].to_pylist()]),
-            np.array([strands.get(strand, 0) for strand in given]),
-            np.arange(read.num_rows),
-        ],
-        axis=1,
-    )
-    chrom = np.array(read["chrom"].to_pylist(), dtype=object)
-    return {name: rows[chrom == name][np.argsort(rows[chrom == name, 0], kind="stable")] for name in set(chrom)}
-
-
-def _paint(codes: np.ndarray, features: np.ndarray, start: int, end: int, minus: bool) -> bool:
-    """Write the classes of the intervals that overlap a window; say whether there is one."""
-    longest = int((features[:, 1] - features[:, 0]).max())
-    first, last = np.searchsorted(features[:, 0], [start - longest, end])
-    near = features[first:last]
-    near = near[(near[:, 1] > start) & (near[:, 3] != (1 if minus else -1))]
-    for feature_start, feature_end, code, _, _ in near[np.argsort(near[:, 4])].tolist():
-        codes[max(feature_start - start, 0) : feature_end - start] = code
-    return len(near) > 0
+def _overlaps(read: pa.Table, chrom: np.ndarray, start: np.ndarray, end: np.ndarray, minus: np.ndarray) -> np.ndarray:
+    """Find the rows and the intervals on their strand that overlap, int64, shape (pairs, 2), in the file's order."""
+    _, contig = np.unique(np.concatenate([chrom, read["chrom"].to_numpy()]).astype(str), return_inverse=True)
+    contig = contig.astype(np.int64)
+    rows, features = contig[: len(chrom)], contig[len(chrom) :]
+    places = np.lexsort((read["start"].to_numpy(), features))
+    first, last = (read[column].to_numpy()[places] for column in ("start", "end"))
+    pairs = overlaps(Loci(features[places], first, last, ("",) * len(places)), rows, start, end)
+    pairs[:, 1] = places[pairs[:, 1]]
+    if "strand" in read.column_names:
+        other = np.where(minus, "+", "-")[pairs[:, 0]]
+        pairs = pairs[np.array(read["strand"].to_pylist())[pairs[:, 1]] != other]
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

@@ -111,8 +111,7 @@ class Genome(NamedTuple):
             return self.names.index(contig)
         except ValueError:
             shown = ", ".join(self.names[:8]) + (f", … ({len(self.names)} in all)" if len(self.names) > 8 else "")
-            similar = similar_names(contig, self.names)
-            advice = f"did you mean {' or '.join(repr(name) for name in similar)}?" if similar else "use its names"
+            advice = meant(contig, self.names) or "use its names"
             raise InputError(
                 f"{self.path.name}: there is no contig '{contig}'; this genome has {shown}; {advice}"
             ) from None
@@ -167,6 +166,12 @@ def similar_names(name: str, names: Sequence[str]) -> list[str]:
     """
     same = [other for other in names if _plain_name(other) == _plain_name(name)]
     return same[:3] or difflib.get_close_matches(name, names, 3, 0.8)
+
+
+def meant(name: str, names: Sequence[str]) -> str:
+    """Ask whether one of the names that are like it was meant; empty where none is."""
+    similar = similar_names(name, names)
+    return f"did you mean {' or '.join(map(repr, similar))}?" if similar else ""
 
 
 def _plain_name(name: str) -> str:

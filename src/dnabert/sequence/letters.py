@@ -13,6 +13,11 @@ def string_array(letters: np.ndarray, offsets: np.ndarray) -> pa.LargeStringArra
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(letters))
 
 
+def within(counts: np.ndarray) -> np.ndarray:
+    """Number the members of groups that stand one after the other: [2, 3] gives 0, 1, 0, 1, 2."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
 def letters_of(array: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     """Return the letters, uint8, and offsets, int64, shape (rows + 1,), of an Arrow array, in place."""
     letters, first = array.buffers()[2], array.offset

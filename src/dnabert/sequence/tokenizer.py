@@ -23,6 +23,7 @@ from dnabert.sequence.kmers import (
     k_of_vocabulary,
     vocabulary,
 )
+from dnabert.sequence.letters import within
 
 
 class KmerTokenizer(PreTrainedTokenizer):
@@ -174,8 +175,7 @@ class KmerTokenizer(PreTrainedTokenizer):
             return tokens
         kept = np.minimum(tokens.lengths, limit)
         first = np.cumsum(tokens.lengths) - tokens.lengths
-        within = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
-        input_ids = tokens.input_ids[np.repeat(first, kept) + within]
+        input_ids = tokens.input_ids[np.repeat(first, kept) + within(kept)]
         input_ids[np.cumsum(kept) - 1] = SEP
         return RowTokens(input_ids, kept)
 

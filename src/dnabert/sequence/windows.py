@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from dnabert.errors import InputError
-from dnabert.sequence.letters import letters_of
+from dnabert.sequence.letters import letters_of, within
 from dnabert.sequence.tables import Table
 
 
@@ -74,9 +74,7 @@ def cut(table: Table, bases: int, step: int) -> Windows:
     lengths = table.ends - table.starts
     counts = np.maximum(-(-(lengths - bases) // step), 0) + 1
     row = np.repeat(np.arange(table.rows), counts)
-    number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    within = np.minimum(number * step, np.maximum(lengths - bases, 0)[row])
-    starts = table.starts[row] + within
+    starts = table.starts[row] + np.minimum(within(counts) * step, np.maximum(lengths - bases, 0)[row])
     return Windows(table, starts, np.minimum(starts + bases, table.ends[row]), row)
 
 
@@ -84,8 +82,7 @@ def of_rows(windows: Windows, rows: np.ndarray) -> Windows:
     """Take the windows of some rows, int64, in the order given."""
     counts = windows.counts
     firsts = np.cumsum(counts) - counts
-    some = counts[rows]
-    chosen = np.arange(some.sum()) + np.repeat(firsts[rows] - (np.cumsum(some) - some), some)
+    chosen = np.repeat(firsts[rows], counts[rows]) + within(counts[rows])
     return Windows(windows.table, windows.starts[chosen], windows.ends[chosen], windows.row[chosen])
 
 

@@ -87,9 +87,8 @@ def vectors(engine: Engine, table: Table) -> np.ndarray:
     found = run(engine, read, batch_vectors, description="Embedding")
     if not isinstance(read, Windows):
         return found
-    total = np.zeros((table.rows, found.shape[1]))
-    np.add.at(total, read.row, found)
-    return (total / read.counts[:, None]).astype(np.float32)
+    counts = read.counts  # every row has a window, and a row's windows stand together
+    return np.add.reduceat(found, np.cumsum(counts) - counts) / counts[:, None].astype(np.float32)
 
 
 def _fit(features: np.ndarray, truth: Truth, strength: float) -> Linear:

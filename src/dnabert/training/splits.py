@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from dnabert.errors import InputError
 from dnabert.sequence import similarity, tables
 from dnabert.sequence.delimited import find
-from dnabert.sequence.genome import similar_names
+from dnabert.sequence.genome import meant
 from dnabert.sequence.similarity import NEAR
 from dnabert.sequence.tables import Table
 
@@ -195,8 +195,7 @@ def split_by_contig(
     for which, wanted in ((1, dev), (2, test)):
         for contig in wanted:
             if contig not in contigs:
-                alike = similar_names(contig, contigs)
-                advice = f"did you mean {' or '.join(map(repr, alike))}?" if alike else "use their names"
+                advice = meant(contig, contigs) or "use their names"
                 shown = ", ".join(contigs[:8]) + (f", … ({len(contigs)} in all)" if len(contigs) > 8 else "")
                 raise InputError(f"{table.path}: no row lies on the contig '{contig}'; there are {shown}; {advice}")
             part[group == contigs.index(contig)] = which
