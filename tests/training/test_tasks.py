@@ -302,6 +302,31 @@ def test_a_frozen_encoder_with_logistic_regression(
     assert again.metrics[main] == result.test.metrics[main]
 
 
+def test_a_frozen_encoder_lets_classes_count_alike(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    def row() -> str:
+        rare = rng.random() < 0.1
+        weights = [0.3, 0.2, 0.25, 0.25] if rare else [0.2, 0.3, 0.25, 0.25]
+        return "".join(rng.choice(list("GCAT"), 40, p=weights)) + f"\t{'yes' if rare else 'no'}"
+
+    data = write_splits(tmp_path / "data", "sequence\tlabel", row)
+    found = []
+    for weighted in (False, True):
+        result = dnabert.finetune(
+            data, model, tmp_path / f"out{weighted}", method="frozen", class_weights=weighted, **TUNE
+        )
+        assert result.test is not None
+        assert result.test.confusion is not None
+        found.append(int(result.test.confusion[:, 1].sum()))
+    assert found[1] > found[0]  # the rare class is called more often
+
+
+def test_a_frozen_encoder_cannot_label_bases(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: "\t".join(spliced(rng)), rows=10)
+    with pytest.raises(InputError, match="a class for each base needs the encoder to learn"):
+        dnabert.finetune(data, model, tmp_path / "out", method="frozen", **TUNE)
+    assert not (tmp_path / "out").exists()
+
+
 def test_lower_layers_learn_slower(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: f"{random_dna(30, rng)}\t{rng.integers(2)}")
     before = checkpoint.load(model).model.bert.state_dict()

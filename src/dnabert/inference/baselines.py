@@ -10,7 +10,7 @@ from dnabert.model.baselines import Baseline
 from dnabert.model.device import exact_float32, within_memory
 from dnabert.progress import track_items
 from dnabert.sequence.kmers import FIRST_KMER, canonical_kmers, encode_rows
-from dnabert.sequence.letters import joined_with_gap, letters_of, padded_codes
+from dnabert.sequence.letters import joined_with_gap, letters_of, padded_codes, positions
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import batches_of_rows
 
@@ -71,11 +71,6 @@ def logits_of(baseline: Baseline, table: Table, batch_bases: int | None = None) 
             result[positions(firsts[some], counts[some])] = values(baseline, rows, some)
             advance(len(some))
     return result
-
-
-def positions(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """List `counts[i]` positions from `starts[i]` on, for each i; int64."""
-    return np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
 
 
 def batch(rows: Letters, some: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,6 +18,7 @@ from dnabert.model.encoder import Encoder, layers_from
 from dnabert.model.packing import PackedBatch, pack_rows
 from dnabert.progress import say, track_items
 from dnabert.sequence import tables, windows
+from dnabert.sequence.letters import positions
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Sequences
 
@@ -169,8 +170,7 @@ def run_rows(
         if ends is None or entries is None:
             results[rows] = values
         else:
-            counts = entries[rows]
-            results[np.arange(len(values)) + np.repeat(ends[rows] - np.cumsum(counts), counts)] = values
+            results[positions(ends[rows] - entries[rows], entries[rows])] = values
 
     stream_rows(engine, lengths, compute, keep, batch_tokens, description, advance)
     return np.empty((0,), dtype=np.float32) if results is None else results

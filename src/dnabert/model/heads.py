@@ -137,7 +137,9 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
             counts = torch.ones(len(vectors), dtype=torch.int64, device=vectors.device) if windows is None else windows
             vectors = self._pooled(vectors, counts)
         logits = self.classifier(self.dropout(vectors))  # (sequences, outputs)
-        return ClassificationOutput(None if labels is None else self._loss(logits.float(), labels), logits)
+        if labels is None:
+            return ClassificationOutput(None, logits)
+        return ClassificationOutput(loss_of(self.config.problem_type, logits, labels, self.class_weights), logits)
 
     def _pooled(self, vectors: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """Make one vector of those of each sequence's windows: (windows, hidden size) -> (sequences, features)."""
@@ -157,13 +159,6 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
         )
         shares = scores.masked_fill(~inside, -torch.inf).softmax(dim=1)  # (sequences, most)
         return (shares[..., None] * padded).sum(dim=1)
-
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        if self.config.problem_type == "regression":
-            return F.mse_loss(logits, labels)
-        if self.config.problem_type == "multi_label_classification":
-            return F.binary_cross_entropy_with_logits(logits, labels, pos_weight=self.class_weights)
-        return F.cross_entropy(logits, labels, weight=self.class_weights)
 
 
 class PackedBertForTokenClassification(transformers.BertForTokenClassification):
@@ -207,10 +202,36 @@ class PackedBertForTokenClassification(transformers.BertForTokenClassification):
         hidden = encode(self.bert, batch)
         tokens = self.classifier(self.dropout(hidden))  # (tokens, classes)
         logits = tokens[batch.kmers if rows is None else rows]
-        if labels is None:
-            return ClassificationOutput(None, logits)
-        loss = F.cross_entropy(logits.float(), labels, weight=self.class_weights, ignore_index=-1)
+        loss = None if labels is None else loss_of(None, logits, labels, self.class_weights)
         return ClassificationOutput(loss, logits)
+
+
+def loss_of(
+    problem: str | None, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None
+) -> torch.Tensor:
+    """Compute the mean loss of a task, in float32.
+
+    Parameters
+    ----------
+    problem : str or None
+        transformers' `problem_type`; anything but labels and numbers is of classes.
+    logits : torch.Tensor, shape (entries, outputs)
+    labels : torch.Tensor
+        int64, shape (entries,), for classes, -1 where nothing is known; float32, shape (entries, outputs), for labels
+        and numbers.
+    weights : torch.Tensor, optional
+        Of each class, or of each label's 1 against its 0.
+
+    Returns
+    -------
+    torch.Tensor, scalar
+        Cross entropy in nats, or the squared error.
+    """
+    if problem == "regression":
+        return F.mse_loss(logits.float(), labels)
+    if problem == "multi_label_classification":
+        return F.binary_cross_entropy_with_logits(logits.float(), labels, pos_weight=weights)
+    return F.cross_entropy(logits.float(), labels, weight=weights, ignore_index=-1)
 
 
 def mean_of_kmers(hidden: torch.Tensor, batch: PackedBatch) -> torch.Tensor:

@@ -18,6 +18,11 @@ def within(counts: np.ndarray) -> np.ndarray:
     return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
+def positions(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """List `counts[i]` positions from `starts[i]` on, for each i; int64."""
+    return np.repeat(starts, counts) + within(counts)
+
+
 def letters_of(array: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     """Return the letters, uint8, and offsets, int64, shape (rows + 1,), of an Arrow array, in place."""
     letters, first = array.buffers()[2], array.offset

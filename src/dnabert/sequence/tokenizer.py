@@ -23,7 +23,7 @@ from dnabert.sequence.kmers import (
     k_of_vocabulary,
     vocabulary,
 )
-from dnabert.sequence.letters import within
+from dnabert.sequence.letters import positions
 
 
 class KmerTokenizer(PreTrainedTokenizer):
@@ -175,7 +175,7 @@ class KmerTokenizer(PreTrainedTokenizer):
             return tokens
         kept = np.minimum(tokens.lengths, limit)
         first = np.cumsum(tokens.lengths) - tokens.lengths
-        input_ids = tokens.input_ids[np.repeat(first, kept) + within(kept)]
+        input_ids = tokens.input_ids[positions(first, kept)]
         input_ids[np.cumsum(kept) - 1] = SEP
         return RowTokens(input_ids, kept)
 

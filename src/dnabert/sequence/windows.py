@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from dnabert.errors import InputError
-from dnabert.sequence.letters import letters_of, within
+from dnabert.sequence.letters import letters_of, positions, within
 from dnabert.sequence.tables import Table
 
 
@@ -82,7 +82,7 @@ def of_rows(windows: Windows, rows: np.ndarray) -> Windows:
     """Take the windows of some rows, int64, in the order given."""
     counts = windows.counts
     firsts = np.cumsum(counts) - counts
-    chosen = np.repeat(firsts[rows], counts[rows]) + within(counts[rows])
+    chosen = positions(firsts[rows], counts[rows])
     return Windows(windows.table, windows.starts[chosen], windows.ends[chosen], windows.row[chosen])
 
 

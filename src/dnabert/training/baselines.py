@@ -2,25 +2,23 @@
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
 
 from dnabert.errors import InputError
-from dnabert.inference.baselines import Letters, as_letters, batch, kmer_features, positions
+from dnabert.inference.baselines import Letters, as_letters, batch, kmer_features
 from dnabert.inference.predict import mirrored, predict
 from dnabert.model import baselines
 from dnabert.model.baselines import Baseline
 from dnabert.model.device import exact_float32, within_memory
+from dnabert.model.heads import HEADS, loss_of
 from dnabert.progress import say
+from dnabert.sequence.letters import positions
 from dnabert.sequence.tables import Table
-from dnabert.training import metrics
+from dnabert.training import linear, metrics
 from dnabert.training.items import into_units, standardise, weights_of, with_other_strand
 from dnabert.training.metrics import MAIN, Truth
 from dnabert.training.targets import Task
@@ -41,7 +39,6 @@ LOOKAHEAD = 32
 KMERS = (4, 5, 6)
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """Inverse strengths of the penalty of k-mer regression, chosen on dev together with k."""
-MOST_ITERATIONS = 500
 
 
 class Trained(NamedTuple):
@@ -180,7 +177,8 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
         torch.manual_seed(job.seed)
         baseline = job.new(baselines.settings_for(job.name, length))
         network = baseline.network.to(device)
-        loss_of = _loss(job, device)
+        problem = HEADS[job.task.kind].problem
+        weights = None if job.weights is None else torch.from_numpy(job.weights).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=passes * steps, pct_start=0.2)
         best, kept, of = -math.inf, {}, 0
@@ -189,7 +187,8 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
             network.train()
             total = torch.zeros((), device=device)
             for rows in _batches(items, at_once, rng):
-                loss = loss_of(network(*batch(items.rows, rows, device)), items.labels(rows, device))
+                logits = network(*batch(items.rows, rows, device))
+                loss = loss_of(problem, logits, items.labels(rows, device), weights)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -263,15 +262,6 @@ def _batches(items: _Items, at_once: int, rng: np.random.Generator) -> Iterator[
         yield order[first : first + at_once]
 
 
-def _loss(job: _Job, device: torch.device) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    weights = None if job.weights is None else torch.from_numpy(job.weights).to(device)
-    if job.task.kind == "regression":
-        return F.mse_loss
-    if job.task.kind == "multilabel":
-        return lambda logits, labels: F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weights)
-    return lambda logits, labels: F.cross_entropy(logits, labels, weight=weights, ignore_index=-1)
-
-
 # --- k-mer regression -------------------------------------------------------------------------------------------------
 
 
@@ -284,7 +274,7 @@ def _kmers(job: _Job) -> tuple[Baseline, dict[str, Any]]:
         for strength in STRENGTHS:
             with torch.random.fork_rng(devices=[]):
                 baseline = job.new({"k": k})
-            weight, bias = _solve(job, features, strength)
+            weight, bias = linear.solve(features, job.truths[0], strength, job.weights)
             with torch.no_grad():
                 for parameter, value in zip(baseline.network.parameters(), (weight, bias), strict=True):
                     parameter.copy_(torch.from_numpy(value))
@@ -293,50 +283,3 @@ def _kmers(job: _Job) -> tuple[Baseline, dict[str, Any]]:
                 best = baseline, {"dev": dev, "k": k, "strength": strength}
     assert best is not None
     return best
-
-
-def _solve(job: _Job, features: Any, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Fit one linear model: weights, shape (outputs, k-mers), and biases, shape (outputs,)."""
-    truth, weights = job.truths[0], job.weights
-    if truth.task == "regression":
-        scale = standardise(truth)
-        ridge = Ridge(alpha=1 / strength, solver="sparse_cg", tol=1e-5).fit(
-            features, (truth.values - scale.mean) / scale.deviation
-        )
-        coefficients = np.reshape(ridge.coef_, (len(truth.names), -1))
-        return coefficients * scale.deviation[:, None], ridge.intercept_ * scale.deviation + scale.mean
-    if truth.task == "multilabel":
-        each = [
-            _logistic(features, truth.values[:, i], strength, None if weights is None else {1: float(weights[i])})
-            for i in range(len(truth.names))
-        ]
-        return np.concatenate([weight for weight, _ in each]), np.concatenate([bias for _, bias in each])
-    present = np.unique(truth.values)
-    of_class = None if weights is None else {int(i): float(weights[i]) for i in present}
-    if len(present) == 1:
-        weight, bias = np.zeros((1, features.shape[1])), np.zeros(1)
-    else:
-        weight, bias = _logistic(features, truth.values, strength, of_class)
-    if len(present) == 2:  # one logit, of the second class, shared out between the two
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    if len(present) == len(truth.names):
-        return weight, bias
-    # classes that no row to train on has: as unlikely as the rows allow to say
-    every = np.zeros((len(truth.names), weight.shape[1]))
-    biases = np.full(len(truth.names), -math.log(len(truth.values) + 1))
-    every[present], biases[present] = weight, bias
-    return every, biases
-
-
-def _logistic(
-    features: Any, values: np.ndarray, strength: float, weights: dict[int, float] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a logistic regression; values that are all the same need no weights, a bias is enough."""
-    if (values == values[0]).all():
-        bias = math.log(len(values) + 1) * (1 if values[0] else -1)
-        return np.zeros((1, features.shape[1])), np.array([bias])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # dev decides whether it was enough
-        model = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS, class_weight=weights)
-        model.fit(features, values.astype(np.int64))
-    return model.coef_, model.intercept_

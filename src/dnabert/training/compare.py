@@ -112,10 +112,7 @@ def beside_baselines(**options: Any) -> Finetuned:
         result = finetune(**options)
         if not result.finished:
             return result
-    parts, task = read_splits(
-        options["data"],
-        **{name: options[name] for name in READ_BY},
-    )
+    parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
     truths = [None if part is None else targets.truth(part, task) for part in parts]
     if result is None:
         say(f"{out}: the fine-tuned model is complete")
@@ -196,6 +193,7 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
         "data": [str(Path(path).resolve()) for path in as_paths(options["data"])],
         "model": str(options["model"]),
         "label": list(options["label"]),
+        "annotation": None if options["annotation"] is None else str(Path(options["annotation"]).resolve()),
         "strand": options["strand"] or "given",
         "split": None if options["split"] is None else list(options["split"]),
         "processes": processes.count(),

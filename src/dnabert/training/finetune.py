@@ -302,6 +302,8 @@ def _load(
     from_scratch: bool,
 ) -> Checkpoint:
     """Load the model with a new head, and check that all rows fit it."""
+    if method == "frozen" and task.kind == "per-base":
+        raise InputError("--method frozen: a class for each base needs the encoder to learn; give full or lora")
     if method == "frozen" and long not in (None, "mean"):
         raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
     loaded = checkpoint.load(

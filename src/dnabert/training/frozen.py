@@ -1,34 +1,22 @@
 """The cheapest fine-tuning: the encoder as it is, and a linear model on its vectors by scikit-learn."""
 
-import warnings
-from typing import NamedTuple
-
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from dnabert.errors import InputError
 from dnabert.inference.engine import Engine, run
 from dnabert.inference.predict import OUTPUTS, as_read, batch_vectors
 from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Windows
-from dnabert.training import metrics
+from dnabert.training import linear, metrics
+from dnabert.training.linear import Linear
 from dnabert.training.metrics import MAIN, Truth
 from dnabert.training.trainer import Metrics
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse strengths of the L2 penalty that are tried; dev chooses."""
-
-
-class Linear(NamedTuple):
-    """A linear layer: weights, shape (outputs, features), and bias, shape (outputs,)."""
-
-    weight: np.ndarray
-    bias: np.ndarray
 
 
 def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], both: bool) -> list[Metrics]:
@@ -40,6 +28,7 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
         With a model whose configuration says `features: mean`.
     train, dev : Table
     truths : tuple of two Truth
+        Not `per-base`.
     both : bool
         Learn from both strands, and choose by the mean of both.
 
@@ -47,15 +36,8 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
     -------
     list of dict
         The main metric on dev for each strength of the penalty.
-
-    Raises
-    ------
-    InputError
-        For a class a base.
     """
     task = truths[0].task
-    if task == "per-base":
-        raise InputError("--method frozen: a class for each base needs the encoder to learn; give full or lora")
     strands = [
         [vectors(engine, table) for table in ((part, tables.reverse_complemented(part)) if both else (part,))]
         for part in (train, dev)
@@ -63,10 +45,12 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
     scaler = StandardScaler().fit(np.concatenate(strands[0]))
     features = np.concatenate([scaler.transform(one) for one in strands[0]])
     truth = truths[0]._replace(values=np.concatenate([truths[0].values] * len(strands[0])))
+    given = engine.checkpoint.model.class_weights
+    weights = None if given is None else given.cpu().numpy()
     log: list[Metrics] = []
     best: Linear | None = None
     for strength in STRENGTHS:
-        fitted = _into_raw(_fit(features, truth, strength), scaler)
+        fitted = _into_raw(linear.solve(features, truth, strength, weights), scaler)
         logits = np.mean([one @ fitted.weight.T + fitted.bias for one in strands[1]], axis=0)
         score = float(np.nan_to_num(metrics.main_scores(OUTPUTS[task](logits), truths[1])[MAIN[task]]))
         say(f"penalty 1/{strength:g} · held out: {MAIN[task]} {score:.3f}")
@@ -89,29 +73,6 @@ def vectors(engine: Engine, table: Table) -> np.ndarray:
         return found
     counts = read.counts  # every row has a window, and a row's windows stand together
     return np.add.reduceat(found, np.cumsum(counts) - counts) / counts[:, None].astype(np.float32)
-
-
-def _fit(features: np.ndarray, truth: Truth, strength: float) -> Linear:
-    if truth.task == "regression":
-        ridge = Ridge(alpha=1 / strength).fit(features, truth.values)
-        return Linear(ridge.coef_.reshape(truth.values.shape[1], -1), np.atleast_1d(ridge.intercept_))
-    if truth.task == "multilabel":
-        each = [_logistic(features, truth.values[:, i], strength) for i in range(truth.values.shape[1])]
-        return Linear(np.concatenate([one.weight for one in each]), np.concatenate([one.bias for one in each]))
-    found = _logistic(features, truth.values, strength)
-    if len(truth.names) > 2:
-        return found
-    # one row tells two classes apart; the model has one a class
-    return Linear(np.concatenate([-found.weight, found.weight]) / 2, np.concatenate([-found.bias, found.bias]) / 2)
-
-
-def _logistic(features: np.ndarray, values: np.ndarray, strength: float) -> Linear:
-    if len(np.unique(values)) == 1:  # a label that all rows have, or none
-        return Linear(np.zeros((1, features.shape[1])), np.array([10.0 if values[0] else -10.0]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties end early, and dev judges what they found
-        model = LogisticRegression(C=strength, max_iter=500).fit(features, values)
-    return Linear(model.coef_, model.intercept_)
 
 
 def _into_raw(fitted: Linear, scaler: StandardScaler) -> Linear:

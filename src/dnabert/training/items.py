@@ -14,7 +14,7 @@ from dnabert.inference.predict import as_read, mirrored, own
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.packing import pack_rows, token_of_base
 from dnabert.sequence import tables, windows
-from dnabert.sequence.letters import within
+from dnabert.sequence.letters import positions
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Windows
 from dnabert.training.metrics import Truth
@@ -92,7 +92,7 @@ class Packer:
             return batch._asdict() | {"labels": self._labels(order), "windows": counts}
         bases = some.ends - some.starts
         mine = own(some)
-        at = np.repeat(some.starts - self.table.offsets[0], bases) + within(bases)
+        at = positions(some.starts - self.table.offsets[0], bases)
         kmer = torch.from_numpy(token_of_base(bases, self.k, self.stride)[mine])
         labels = torch.from_numpy(self.values[at[mine]])
         return batch._asdict() | {"rows": batch.kmers[kmer], "labels": labels}
