@@ -112,7 +112,7 @@ def main(
     rows: Annotated[int, typer.Option(help="Test sequences of each class that are scored.")] = 200,
     finder: Annotated[str, typer.Option(help="attention or modisco.")] = FINDERS[0],
     method: Annotated[str | None, typer.Option(help="For modisco: ism or ig.")] = None,
-    strand: Annotated[str, typer.Option(help="forward or both.")] = "forward",
+    strand: Annotated[str, typer.Option(help="given or both.")] = "given",
     task: Annotated[list[str] | None, typer.Option(help="Tasks; all by default.")] = None,
 ) -> None:
     """Rank bases and find motifs on every task."""
@@ -129,7 +129,7 @@ def main(
     total = sum(one["motifs"]["planted"] for one in figures.values())
     false = sum(len(one["motifs"]["false among the top 5"]) for one in figures.values())
     figures["all"] = {"planted": total, "found and named": found, "false among the top 5": false}
-    suffix = "" if (finder, strand) == ("attention", "forward") else f"_{finder}_{strand}"
+    suffix = "" if (finder, strand) == ("attention", "given") else f"_{finder}_{strand}"
     record(f"planted{suffix}", {"finder": finder, "method": method, "strand": strand} | figures)
 
 

@@ -181,7 +181,7 @@ def test_motifs_refuse_options_that_do_not_go(
         ("--window", 4, "--window of --min-length or more"),
         ("--level", 0, "--level 0.0: a p-value above 0"),
         ("--target", "9", "--target 9: this model has 0, 1"),
-        ("--strand", "up", "--strand up: give one of forward, both"),
+        ("--strand", "up", "--strand up: give one of given, both"),
     ):
         assert message in refused("motifs", *words, option, value)
     assert "effects on a logit need a classifier" in refused("motifs", tiny_model(tmp_path / "pre"), *words[1:])

@@ -1,6 +1,7 @@
 """`explain` end to end: files of each method, strands, tracks, figures."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -118,11 +119,24 @@ def test_both_strands_are_one_answer_for_both(folder: Path, sequences: list[str]
         np.testing.assert_allclose(np.nansum(there.values**2, axis=1), 1, rtol=1e-5)
 
 
+def test_a_model_of_both_strands_is_explained_on_both(folder: Path, fasta: Path, tmp_path: Path) -> None:
+    trained = tmp_path / "trained"
+    shutil.copytree(folder, trained)
+    config = json.loads((trained / "config.json").read_text()) | {"strand": "both"}
+    (trained / "config.json").write_text(json.dumps(config))
+    given, both, default = (
+        read_npz(dnabert.explain(trained, fasta, tmp_path / str(strand), strand=strand, figures=0).scores).values
+        for strand in ("given", "both", None)
+    )
+    np.testing.assert_array_equal(default, both)
+    assert not np.allclose(default, given, equal_nan=True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"method": "lime"}, "--method lime: give one of attention, ism, ig, context"),
-        ({"strand": "minus"}, "--strand minus: give one of forward, both"),
+        ({"strand": "minus"}, "--strand minus: give one of given, both"),
         ({"file_format": "csv"}, "--format csv: give one of npz, parquet"),
         ({"method": "context"}, "--position says which base is attended to"),
         ({"position": 3}, "--position says which base is attended to"),
@@ -151,7 +165,7 @@ def test_a_class_of_several_has_to_be_named_for_both_strands(fasta: Path, tmp_pa
 
 def test_a_pretrained_model_has_no_predictions_to_export(fasta: Path, tmp_path: Path) -> None:
     pretrained = tiny_model(tmp_path / "pretrained")
-    with pytest.raises(InputError, match="this model is pre-trained only"):
+    with pytest.raises(InputError, match="this model is of masked-lm"):
         dnabert.explain(pretrained, fasta, tmp_path / "out", original=True)
     assert dnabert.explain(pretrained, fasta, tmp_path / "out", figures=0).sequences == 3
 

@@ -13,10 +13,10 @@ from dnabert.cli.options import (
     LabelColumns,
     LabelsFile,
     Length,
+    ModelStrand,
     Precision,
     Scan,
     Step,
-    Strand,
     Window,
 )
 
@@ -32,7 +32,7 @@ def evaluate(
     labels: LabelsFile = None,
     label: LabelColumns = None,
     annotation: Annotation = None,
-    strand: Strand = None,
+    strand: ModelStrand = None,
     scan: Scan = None,
     window: Window = None,
     step: Step = None,

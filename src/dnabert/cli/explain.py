@@ -9,10 +9,10 @@ from dnabert.cli.options import (
     BatchTokens,
     Device,
     GenomeFile,
+    ModelStrand,
     Out,
     Overwrite,
     ScorePrecision,
-    ScoreStrand,
     some_or_all,
 )
 
@@ -51,7 +51,7 @@ def explain(
     ] = None,
     row: Annotated[int, typer.Option("--row", help="For context: the sequence whose whole map is drawn, from 0.")] = 0,
     steps: Annotated[int, typer.Option("--steps", help="For ig: points of the path.", min=1)] = 32,
-    strand: ScoreStrand = "forward",
+    strand: ModelStrand = None,
     file_format: Annotated[str, typer.Option("--format", help="Of the scores: npz or parquet.")] = "npz",
     original: Annotated[
         bool,

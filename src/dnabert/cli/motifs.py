@@ -9,10 +9,10 @@ from dnabert.cli.options import (
     BatchTokens,
     Device,
     GenomeFile,
+    ModelStrand,
     Out,
     Overwrite,
     ScorePrecision,
-    ScoreStrand,
     some_or_all,
 )
 
@@ -41,7 +41,7 @@ def motifs(
         str | None,
         typer.Option("--target", help="The class whose motifs to find; the second of two.", show_default=False),
     ] = None,
-    strand: ScoreStrand = "forward",
+    strand: ModelStrand = None,
     layers: Annotated[
         str, typer.Option("--layers", help="For attention: all, or numbers from 0, negative from the last.")
     ] = "-1",

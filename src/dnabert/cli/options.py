@@ -46,12 +46,14 @@ LabelColumns = Annotated[
 ]
 Strand = Annotated[
     str | None,
-    typer.Option("--strand", help="given, or both: the mean over the two strands.", show_default=False),
+    typer.Option("--strand", help="given (the default), or both: the mean over the two strands.", show_default=False),
 ]
 
-
-ScoreStrand = Annotated[
-    str, typer.Option("--strand", help="forward, or both: the mean with the reverse complement's scores.")
+ModelStrand = Annotated[
+    str | None,
+    typer.Option(
+        "--strand", help="given, or both: the mean over the two strands; default: as in training.", show_default=False
+    ),
 ]
 ScorePrecision = Annotated[
     str,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import BatchTokens, Device, GenomeFile, Length, Precision, Scan, Step, Strand, Window
+from dnabert.cli.options import BatchTokens, Device, GenomeFile, Length, ModelStrand, Precision, Scan, Step, Window
 
 
 def predict(
@@ -14,7 +14,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="File to write: .tsv, .csv or .parquet.", show_default=False)],
     genome: GenomeFile = None,
     length: Length = None,
-    strand: Strand = None,
+    strand: ModelStrand = None,
     scan: Scan = None,
     window: Window = None,
     step: Step = None,

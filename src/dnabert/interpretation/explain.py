@@ -15,7 +15,7 @@ from dnabert.files import claim_folder, replacing_files
 from dnabert.inference import engine
 from dnabert.inference.attention import LAST_LAYER, attention
 from dnabert.inference.engine import Engine
-from dnabert.inference.predict import predict
+from dnabert.inference.predict import STRANDS, predict
 from dnabert.interpretation import plots
 from dnabert.interpretation.attribution import STEPS, contributions, integrated_gradients, ism, target_class
 from dnabert.interpretation.context import attention_map, context
@@ -44,7 +44,6 @@ UNITS = {
     "ig": "contribution (logit)",
     "context": "attention to the position",
 }
-STRANDS = ("forward", "both")
 FORMATS = ("npz", "parquet")
 
 
@@ -58,7 +57,7 @@ class Settings(NamedTuple):
     rollout: bool = False
     position: int | None = None
     steps: int = STEPS
-    strand: str = "forward"
+    strand: str = "given"
     batch_tokens: int | None = None
 
 
@@ -96,7 +95,7 @@ def explain(
     position: int | None = None,
     row: int = 0,
     steps: int = STEPS,
-    strand: str = "forward",
+    strand: str | None = None,
     file_format: str = "npz",
     original: bool = False,
     figures: int = 3,
@@ -133,8 +132,8 @@ def explain(
     steps : int
         For `ig`: points of the path.
     strand : str
-        `forward`, or `both`: the mean of a sequence's scores and those of its reverse complement, for labels that do
-        not depend on the strand. Not for `context`.
+        `given`, or `both`: the mean of a sequence's scores and those of its reverse complement, for labels that do
+        not depend on the strand. By default what the model was trained for; `context` is always of one strand.
     file_format : str
         `npz` or `parquet`.
     original : bool
@@ -157,18 +156,24 @@ def explain(
     InputError
         If the model, a file or an option is not as required.
     """
-    settings = Settings(method, target, layers, heads, rollout, position, steps, strand, batch_tokens)
+    settings = Settings(method, target, layers, heads, rollout, position, steps, strand or "given", batch_tokens)
     _check(settings, file_format, original, figures)
     folder = claim_folder(out, overwrite)
     started = start(model, method, device, precision)
+    if strand is None and method != "context":
+        settings = settings._replace(strand=started.strand)
     table = tables.read(sequences, genome=genome)
     places = Genome.open(genome) if genome is not None and has_places(table) else None
     loaded = started.checkpoint
-    if method in ("ism", "ig") and target_class(loaded, target) is None and strand == "both":
-        raise InputError(f"--strand both: say which class is explained, --target {' or '.join(loaded.labels)}")
+    if method in ("ism", "ig") and target_class(loaded, target) is None and settings.strand == "both":
+        raise InputError(
+            f"--strand both: say which class is explained, --target {' or '.join(loaded.labels)}; or --strand given"
+        )
     windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
     if original and loaded.task != "classification":
-        raise InputError("--export-original writes predictions, and this model is pre-trained only; leave it out")
+        raise InputError(
+            f"--export-original writes probabilities of classes, and this model is of {loaded.task}; leave it out"
+        )
     with replacing_files(folder) as temporary:
         values, extra = _compute_on_disk(started, table, settings, temporary)
         scores = Scores(
@@ -226,7 +231,7 @@ def compute(
         says of each sequence.
     """
     values, extra = _one_strand(started, table, settings, room("scores"))
-    if settings.strand == "forward":
+    if settings.strand == "given":
         return values, extra
     other, _ = _one_strand(started, tables.reverse_complemented(table), settings, room("reverse"))
     for row, length in enumerate(np.diff(table.offsets)):

@@ -15,11 +15,12 @@ from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing_files
 from dnabert.inference.attention import LAST_LAYER
 from dnabert.inference.engine import Engine
+from dnabert.inference.predict import STRANDS
 from dnabert.interpretation import plots
 from dnabert.interpretation.attribution import target_class
 from dnabert.interpretation.databases import Motifs, read_database, write_meme
 from dnabert.interpretation.enrichment import log_p
-from dnabert.interpretation.explain import STRANDS, Settings, compute, start
+from dnabert.interpretation.explain import Settings, compute, start
 from dnabert.interpretation.finders import (
     LEVEL,
     MIN_INSTANCES,
@@ -108,7 +109,7 @@ def find_motifs(
     scores: str | os.PathLike[str] | None = None,
     genome: str | os.PathLike[str] | None = None,
     target: str | None = None,
-    strand: str = "forward",
+    strand: str | None = None,
     layers: tuple[int, ...] | None = LAST_LAYER,
     heads: tuple[int, ...] | None = None,
     min_length: int = MIN_LENGTH,
@@ -146,7 +147,7 @@ def find_motifs(
     target : str, optional
         The class: the second of two by default.
     strand : str
-        `forward`, or `both`: as in `dnabert.explain`.
+        `given`, or `both`: as in `dnabert.explain`.
     layers, heads : tuple of int, optional
         As in `dnabert.explain`.
     min_length : int
@@ -180,7 +181,7 @@ def find_motifs(
     folder = claim_folder(out, overwrite)
     known = None if database is None else read_database(database)
     started = start(model, settings.method, device, precision)
-    settings = settings._replace(target=_target_label(started, target))
+    settings = settings._replace(target=_target_label(started, target), strand=strand or started.strand)
     table, other = _read(positives, negatives, genome, settings.target, finder)
     values = _scores(started, table, settings, scores)
     if finder == "attention":
@@ -209,12 +210,12 @@ def _settings(
     method: str | None,
     scores: str | os.PathLike[str] | None,
     target: str | None,
-    strand: str,
+    strand: str | None,
     layers: tuple[int, ...] | None,
     heads: tuple[int, ...] | None,
     batch_tokens: int | None,
 ) -> Settings:
-    for option, value, allowed in (("--finder", finder, FINDERS), ("--strand", strand, STRANDS)):
+    for option, value, allowed in (("--finder", finder, FINDERS), ("--strand", strand or "given", STRANDS)):
         if value not in allowed:
             raise InputError(f"{option} {value}: give one of {', '.join(allowed)}")
     if method is None and scores is not None:
@@ -224,7 +225,7 @@ def _settings(
     method = method or METHODS[finder][0]
     if method not in METHODS[finder]:
         raise InputError(f"--method {method}: the finder {finder} takes {' or '.join(METHODS[finder])}")
-    return Settings(method, target, layers, heads, strand=strand, batch_tokens=batch_tokens)
+    return Settings(method, target, layers, heads, batch_tokens=batch_tokens)
 
 
 def _check_options(options: Finder) -> None:
