@@ -128,3 +128,21 @@ def test_published_figures_are_those_of_the_set() -> None:
     assert published.gue("some/prom/prom_300_tata")["NT-2500M-multi"] == 0.7943
     assert max(published.gue("mouse/3").values()) == 0.7349
     assert published.gue("prom_300") == {}
+
+
+@pytest.mark.parametrize(
+    ("task", "averages"),  # of DNABERT-3, NT-2500M-multi, DNABERT-2: the paper's table of averages over a task's sets
+    [
+        ("EMP/", (49.54, 58.06, 55.98)),
+        ("prom/prom_300", (84.63, 88.14, 84.21)),
+        ("prom/prom_core", (72.96, None, 70.52)),
+        ("mouse/", (57.73, 67.01, 67.99)),
+        ("tf/", (None, 63.32, 70.10)),
+    ],
+)
+def test_published_figures_have_the_published_averages(task: str, averages: tuple[float | None, ...]) -> None:
+    names = [name for name in published.NAMES if name.startswith(task)]
+    for model, average in zip(("DNABERT-3", "NT-2500M-multi", "DNABERT-2"), averages, strict=True):
+        if average is not None:
+            mean = 100 * sum(published.gue(name)[model] for name in names) / len(names)
+            assert mean == pytest.approx(average, abs=0.011)

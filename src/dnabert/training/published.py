@@ -49,6 +49,8 @@ _GUE = {
     "splice/reconstructed": (84.14, 84.05, 84.02, 84.07, 79.71, 80.97, 85.78, 89.35, 84.99, 85.93),
 }
 
+NAMES = tuple(_GUE)
+
 UNSTRANDED = ("tf/", "mouse/", "EMP/")
 """Data sets whose labels do not depend on the strand: binding sites, histone marks. Promoters and splice sites do."""
 
