@@ -15,7 +15,8 @@ from dnabert.model.checkpoint import RECORD, read_record
 from dnabert.progress import say
 from dnabert.training import baselines as training
 from dnabert.training import metrics, targets
-from dnabert.training.finetune import Finetuned, as_paths, finetune, read_splits
+from dnabert.training.data import as_paths, read_splits
+from dnabert.training.finetune import Finetuned, finetune
 from dnabert.training.metrics import MAIN, Comparison, Interval, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.trainer import LOG, RUN, check_settings, training_device

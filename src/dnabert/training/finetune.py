@@ -20,10 +20,10 @@ from dnabert.model import adapters, checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import choose_precision, describe, within_memory
 from dnabert.progress import say
-from dnabert.sequence import tables, windows
-from dnabert.sequence.annotate import label_bases
+from dnabert.sequence import windows
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, leakage, metrics, splits, targets
+from dnabert.training.data import Data, as_paths, read_splits
 from dnabert.training.items import Packer, Rows, Scale, into_units, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
@@ -43,8 +43,6 @@ from dnabert.training.trainer import (
 if TYPE_CHECKING:
     from dnabert.training.compare import Compared
 
-Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-
 WARMUP = 0.1
 FEWEST_STEPS = 1500
 """Epochs are added to small sets up to this many steps: a few hundred steps leave a new head near its start, which is
@@ -55,7 +53,6 @@ RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
 POOLINGS = ("mean", "attention", "lstm", "concat")
 """How the windows of a long sequence become one vector."""
-SPLITS_BY = ("rows", "contig", "similarity")
 OVERLAP = 8
 """Windows of long sequences overlap by an eighth."""
 TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
@@ -214,7 +211,8 @@ def finetune(
         ("--long", long, POOLINGS),
         ("--method", method, METHODS),
     ):
-        _check_choice(option, value, choices)
+        if value is not None and value not in choices:
+            raise InputError(f"{option} {value}: give one of {', '.join(choices)}")
     parts, found = read_splits(
         data,
         genome=genome,
@@ -429,73 +427,11 @@ def _known(truth: Truth | None) -> Truth:
     return truth
 
 
-def read_splits(
-    data: Data,
-    *,
-    genome: str | os.PathLike[str] | None = None,
-    labels: str | os.PathLike[str] | None = None,
-    label: Sequence[str] = (),
-    annotation: str | os.PathLike[str] | None = None,
-    task: str | None = None,
-    split: Sequence[float] | None = None,
-    split_by: str = "rows",
-    length: int | None = None,
-    rows: int | None = None,
-    share: float = 1.0,
-    seed: int = 0,
-) -> tuple[Splits, Task]:
-    """Read a folder of splits, or read one set and divide it; find the task. Parameters are those of `finetune`.
-
-    Raises
-    ------
-    InputError
-        If neither is given, or both, or the labels are not as required.
-    """
-    _check_choice("--split-by", split_by, SPLITS_BY)
-    paths = as_paths(data)
-    if len(paths) == 1 and Path(paths[0]).is_dir():
-        if split is not None:
-            raise InputError(f"{paths[0]}: a folder brings its own splits; leave --split out, or name one file")
-        parts = splits.read_folder(Path(paths[0]), genome, length)
-        if annotation is not None:
-            parts = Splits(
-                label_bases(parts.train, annotation),
-                label_bases(parts.dev, annotation),
-                None if parts.test is None else label_bases(parts.test, annotation),
-            )
-        found = targets.infer(parts.train, label, task)
-    else:
-        table = tables.read(paths, genome=genome, labels=labels, length=length)
-        if split is None:
-            raise InputError(f"{paths[0]}: one set of rows has to be divided; give --split 0.8,0.1,0.1, or a folder")
-        table = table if annotation is None else label_bases(table, annotation)
-        found = targets.infer(table, label, task)
-        parts = _divide(table, found, split, split_by, seed)
-    if rows is not None or share != 1:
-        few = min(rows or parts.train.rows, round(share * parts.train.rows))
-        parts = parts._replace(train=splits.draw_rows(parts.train, few, seed, *targets.strata(parts.train, found)))
-    return parts, found
-
-
-def _divide(table: Table, task: Task, split: Sequence[float], split_by: str, seed: int) -> Splits:
-    strata, names = targets.strata(table, task)
-    if split_by == "contig":
-        return splits.split_by_contig(table, split, seed, strata=strata)
-    if split_by == "similarity":
-        return splits.split_by_similarity(table, split, seed, strata=strata)
-    return splits.split_rows(table, split, seed, strata, names)
-
-
 def write_evaluations(folder: Path, evaluations: dict[str, Evaluation | None]) -> None:
     """Write `metrics.json`: the evaluation of each part of the data."""
     with replacing_files(folder) as temporary:
         content = {name: metrics.as_json(one) for name, one in evaluations.items() if one is not None}
         (temporary / "metrics.json").write_text(json.dumps(content, indent=2) + "\n")
-
-
-def as_paths(data: Data) -> list[str | os.PathLike[str]]:
-    """Make a list of what may be one path."""
-    return [data] if isinstance(data, (str, os.PathLike)) else list(data)
 
 
 def _on_dev(engine: Engine, dev: Table, truth: Truth, scale: Scale | None) -> Metrics:
@@ -536,11 +472,6 @@ def _layer_rates(layers: int, decay: float) -> Callable[[str], float]:
         return decay ** (layers + 1) if ".embeddings." in name else 1.0
 
     return rate_of
-
-
-def _check_choice(option: str, value: str | None, choices: Sequence[str]) -> None:
-    if value is not None and value not in choices:
-        raise InputError(f"{option} {value}: give one of {', '.join(choices)}")
 
 
 def _words(task: Task) -> str:

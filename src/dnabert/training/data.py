@@ -1,0 +1,80 @@
+"""The rows of a fine-tuning: read, labelled, divided, and thinned out."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from dnabert.errors import InputError
+from dnabert.sequence import tables
+from dnabert.sequence.annotate import label_bases
+from dnabert.sequence.tables import Table
+from dnabert.training import splits, targets
+from dnabert.training.splits import Splits
+from dnabert.training.targets import Task
+
+Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A folder of splits, or the files of one set."""
+SPLITS_BY = ("rows", "contig", "similarity")
+
+
+def read_splits(
+    data: Data,
+    *,
+    genome: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    label: Sequence[str] = (),
+    annotation: str | os.PathLike[str] | None = None,
+    task: str | None = None,
+    split: Sequence[float] | None = None,
+    split_by: str = "rows",
+    length: int | None = None,
+    rows: int | None = None,
+    share: float = 1.0,
+    seed: int = 0,
+) -> tuple[Splits, Task]:
+    """Read a folder of splits, or read one set and divide it; find the task. Parameters are those of `finetune`.
+
+    Raises
+    ------
+    InputError
+        If neither is given, or both, or the labels are not as required.
+    """
+    if split_by not in SPLITS_BY:
+        raise InputError(f"--split-by {split_by}: give one of {', '.join(SPLITS_BY)}")
+    paths = as_paths(data)
+    if len(paths) == 1 and Path(paths[0]).is_dir():
+        if split is not None:
+            raise InputError(f"{paths[0]}: a folder brings its own splits; leave --split out, or name one file")
+        parts = splits.read_folder(Path(paths[0]), genome, length)
+        if annotation is not None:
+            parts = Splits(
+                label_bases(parts.train, annotation),
+                label_bases(parts.dev, annotation),
+                None if parts.test is None else label_bases(parts.test, annotation),
+            )
+        found = targets.infer(parts.train, label, task)
+    else:
+        table = tables.read(paths, genome=genome, labels=labels, length=length)
+        if split is None:
+            raise InputError(f"{paths[0]}: one set of rows has to be divided; give --split 0.8,0.1,0.1, or a folder")
+        table = table if annotation is None else label_bases(table, annotation)
+        found = targets.infer(table, label, task)
+        parts = _divide(table, found, split, split_by, seed)
+    if rows is not None or share != 1:
+        few = min(rows or parts.train.rows, round(share * parts.train.rows))
+        parts = parts._replace(train=splits.draw_rows(parts.train, few, seed, *targets.strata(parts.train, found)))
+    return parts, found
+
+
+def _divide(table: Table, task: Task, split: Sequence[float], split_by: str, seed: int) -> Splits:
+    strata, names = targets.strata(table, task)
+    if split_by == "contig":
+        return splits.split_by_contig(table, split, seed, strata=strata)
+    if split_by == "similarity":
+        return splits.split_by_similarity(table, split, seed, strata=strata)
+    return splits.split_rows(table, split, seed, strata, names)
+
+
+def as_paths(data: Data) -> list[str | os.PathLike[str]]:
+    """Make a list of what may be one path."""
+    return [data] if isinstance(data, (str, os.PathLike)) else list(data)
