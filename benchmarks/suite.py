@@ -1,0 +1,66 @@
+"""The figures of suites that `dnabert benchmark` ran, as one file of results.
+
+    dnabert benchmark gue --model MODEL --out FOLDER --baselines
+    python -m benchmarks.suite gue FOLDER [FOLDER...]
+
+Data sets may have been run in several folders, each by a command of its own.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.record import RESULTS, record
+from dnabert.model.baselines import NAMES
+from dnabert.training import published
+from dnabert.training.compare import FINETUNED, FROM_SCRATCH
+from dnabert.training.suite import Summary, summarise
+from dnabert.training.trainer import RUN
+
+
+def line(one: Summary) -> dict[str, Any]:
+    """Say a data set's result with one model in short."""
+    return {
+        "mean": round(one.mean, 4),
+        "sd": round(one.deviation, 4) if one.seeds > 1 else None,
+        "interval": [round(one.low, 4), round(one.high, 4)],
+        "seeds": one.seeds,
+    }
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="Of the file of results.")],
+    folders: Annotated[list[Path], typer.Argument(help="Output folders of dnabert benchmark.")],
+    folder: Annotated[Path, typer.Option(help="Where the result goes.")] = RESULTS,
+) -> None:
+    """Collect what was reached on each data set, beside published figures, and count who wins."""
+    sets: dict[str, dict[str, Any]] = {}
+    for path in folders:
+        for one in summarise(path):
+            key = one.name if one.share == 1 else f"{one.name}, {one.share:g} of the rows"
+            entry = sets.setdefault(key, {"metric": one.metric, "models": {}})
+            entry["models"][one.model] = line(one)
+    ahead: dict[str, dict[str, bool]] = {}
+    for key, entry in sets.items():
+        known = published.gue(key)
+        if known:
+            best = max(known, key=lambda model: known[model])
+            entry["best published"] = {"model": best, "value": known[best]}
+        means = {model: values["mean"] for model, values in entry["models"].items()}
+        rivals = {FROM_SCRATCH: means.get(FROM_SCRATCH)}
+        rivals["best baseline"] = max((means[model] for model in NAMES if model in means), default=None)
+        rivals["best published"] = max(known.values(), default=None)
+        for rival, value in rivals.items():
+            if value is not None:
+                ahead.setdefault(rival, {})[key] = means[FINETUNED] > value
+    settings = [json.loads((path / RUN).read_text()) for path in folders]
+    shared = {key: value for key, value in settings[0].items() if all(one.get(key) == value for one in settings)}
+    shared |= {key: Path(shared[key]).name for key in ("suite", "model") if key in shared}
+    counts = {rival: f"{sum(won.values())} of {len(won)}" for rival, won in ahead.items()}
+    record(name, {"settings": shared, "fine-tuned ahead of": counts, "data sets": sets}, folder)
+
+
+if __name__ == "__main__":
+    typer.run(main)
