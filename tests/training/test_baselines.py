@@ -66,7 +66,7 @@ def trained(
 
 
 def main_metric(one: Trained, table: Table, truth: Truth) -> float:
-    return metrics.main_scores(predict(one.baseline, table).outputs, truth)[metrics.MAIN[truth.task]]
+    return metrics.values_of(predict(one.baseline, table).outputs, truth)[metrics.MAIN[truth.task]]
 
 
 @pytest.mark.parametrize("name", baselines.NAMES)

@@ -31,7 +31,7 @@ def test_values_equal_scikit_learn(classes: int, rng: np.random.Generator) -> No
         assert result.metrics[name].low < value < result.metrics[name].high
     assert result.confusion is not None
     assert result.confusion.tolist() == sk.confusion_matrix(truth, predicted).tolist()
-    assert metrics.main_scores(probabilities, known)["mcc"] == pytest.approx(expected["mcc"])
+    assert metrics.values_of(probabilities, known)["mcc"] == pytest.approx(expected["mcc"])
     assert result.one_class is None
 
 

@@ -130,7 +130,7 @@ class _Job(NamedTuple):
 
     def on_dev(self, baseline: Baseline) -> float:
         """Compute the main metric on dev; below everything where it is not defined."""
-        scores = metrics.main_scores(predict(baseline, self.tables[1]).outputs, self.truths[1])
+        scores = metrics.values_of(predict(baseline, self.tables[1]).outputs, self.truths[1])
         return float(np.nan_to_num(scores[MAIN[self.task.kind]], nan=-1.0))
 
     def collapsed(self, baseline: Baseline) -> bool:

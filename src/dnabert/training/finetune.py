@@ -438,7 +438,7 @@ def _on_dev(engine: Engine, dev: Table, truth: Truth, scale: Scale | None) -> Me
     outputs = OUTPUTS[truth.task](predict(engine, dev).logits)
     if scale is not None:
         outputs = outputs * scale.deviation + scale.mean
-    scores = metrics.main_scores(outputs, truth)
+    scores = metrics.values_of(outputs, truth)
     main = MAIN[truth.task]
     return {main: float(np.nan_to_num(scores[main])), _SECOND[truth.task]: scores[_SECOND[truth.task]]}
 

@@ -52,7 +52,7 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
     for strength in STRENGTHS:
         fitted = _into_raw(linear.solve(features, truth, strength, weights), scaler)
         logits = np.mean([one @ fitted.weight.T + fitted.bias for one in strands[1]], axis=0)
-        score = float(np.nan_to_num(metrics.main_scores(OUTPUTS[task](logits), truths[1])[MAIN[task]]))
+        score = float(np.nan_to_num(metrics.values_of(OUTPUTS[task](logits), truths[1])[MAIN[task]]))
         say(f"penalty 1/{strength:g} · held out: {MAIN[task]} {score:.3f}")
         if best is None or score > max(entry[f"eval_{MAIN[task]}"] for entry in log):
             best = fitted

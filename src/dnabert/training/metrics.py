@@ -112,7 +112,7 @@ def evaluate(outputs: np.ndarray, truth: Truth, seed: int = 0, resamples: int = 
     -------
     Evaluation
     """
-    values = main_scores(outputs, truth)
+    values = values_of(outputs, truth)
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in values}
     for weights in _samples(truth, outputs.shape[1], seed, resamples):
         for name, part in _scores(outputs, truth, weights).items():
@@ -129,8 +129,8 @@ def evaluate(outputs: np.ndarray, truth: Truth, seed: int = 0, resamples: int = 
     return Evaluation(truth.task, intervals, truth.names, truth.rows, confusion.reshape(classes, classes), one_class)
 
 
-def main_scores(outputs: np.ndarray, truth: Truth) -> dict[str, float]:
-    """Compute the metrics alone, without intervals."""
+def values_of(outputs: np.ndarray, truth: Truth) -> dict[str, float]:
+    """Compute all metrics, without intervals."""
     return {name: float(value[0]) for name, value in _scores(outputs, truth, np.ones((1, truth.rows))).items()}
 
 
@@ -152,7 +152,7 @@ def compare(one: np.ndarray, other: np.ndarray, truth: Truth, seed: int = 0, res
         sample added to each side (Davison and Hinkley 1997, section 4.2), so it is never 0.
     """
     name = MAIN[truth.task]
-    value = main_scores(one, truth)[name] - main_scores(other, truth)[name]
+    value = values_of(one, truth)[name] - values_of(other, truth)[name]
     drawn = [
         _scores(one, truth, weights)[name] - _scores(other, truth, weights)[name]
         for weights in _samples(truth, one.shape[1], seed, resamples)
