@@ -19,11 +19,11 @@ from sklearn.metrics import average_precision_score
 from benchmarks.record import record
 from dnabert.inference.predict import predict
 from dnabert.interpretation.attribution import contributions
-from dnabert.interpretation.databases import read_database
 from dnabert.interpretation.explain import Settings, compute, start
 from dnabert.interpretation.matching import compare
 from dnabert.interpretation.motifs import FINDERS, find_motifs
 from dnabert.sequence import tables
+from dnabert.sequence.motif_files import read_database
 from dnabert.sequence.simulate import MOTIFS
 from dnabert.sequence.tables import Table
 

@@ -471,7 +471,7 @@ def test_tables_flag_alleles_that_are_no_dna(
         ({"sequences": "s.tsv"}, "--genome and --sequences: variants are on one or the other"),
         ({"motif_names": ["CTCF"]}, "--motif CTCF: name the file that holds the motif with --motifs"),
         ({"annotate": ["none.bed"]}, "none.bed: no such BED file"),
-        ({"motifs": "none.meme"}, "none.meme: no such file of motifs"),
+        ({"motifs": "none.meme"}, "none.meme: no such database of motifs"),
         ({"model": "nowhere"}, "nowhere: no such model directory"),
     ],
 )

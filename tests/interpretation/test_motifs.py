@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import dnabert
-from dnabert.interpretation.databases import read_database
 from dnabert.interpretation.finders import Finder, find_by_attention, find_by_modisco
 from dnabert.interpretation.matching import consensus
 from dnabert.interpretation.motifs import FoundMotifs, describe
@@ -15,6 +14,7 @@ from dnabert.interpretation.scores import Scores, model_fingerprint, sequences_f
 from dnabert.model import checkpoint
 from dnabert.sequence import tables
 from dnabert.sequence.alphabet import decode_bases
+from dnabert.sequence.motif_files import read_database
 from dnabert.sequence.simulate import MOTIFS, draw_instance
 from tests.conftest import random_dna, tiny_model, write_fasta
 

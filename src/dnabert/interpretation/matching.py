@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from dnabert.interpretation.databases import Motifs
 from dnabert.interpretation.plots import information
 from dnabert.progress import say, track_items
 from dnabert.sequence.alphabet import ACGT, CODE_OF_BYTE
+from dnabert.sequence.motif_files import Motifs
 from dnabert.sequence.tables import Table
 
 FLANK_BITS = 0.05

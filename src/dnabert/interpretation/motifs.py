@@ -18,7 +18,6 @@ from dnabert.inference.engine import Engine
 from dnabert.inference.predict import STRANDS
 from dnabert.interpretation import plots
 from dnabert.interpretation.attribution import target_class
-from dnabert.interpretation.databases import Motifs, read_database, write_meme
 from dnabert.interpretation.enrichment import log_p
 from dnabert.interpretation.explain import Settings, compute, start
 from dnabert.interpretation.finders import (
@@ -37,6 +36,7 @@ from dnabert.interpretation.places import place_of
 from dnabert.interpretation.scores import check_belongs, read_npz
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
+from dnabert.sequence.motif_files import Motifs, read_database, write_meme
 from dnabert.sequence.tables import Table
 
 FINDERS = ("attention", "modisco")

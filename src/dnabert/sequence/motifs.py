@@ -9,10 +9,10 @@ import numba
 import numpy as np
 
 from dnabert.errors import InputError
-from dnabert.files import existing_file
 from dnabert.sequence.allele_windows import changed
 from dnabert.sequence.alphabet import UNKNOWN
 from dnabert.sequence.genome import Genome
+from dnabert.sequence.motif_files import read_database
 from dnabert.sequence.variants import Letters
 
 PSEUDO = 0.01
@@ -58,69 +58,13 @@ class Disruption(NamedTuple):
 
 
 def read_motifs(path: Path) -> Motifs:
-    """Read a database of motifs.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        `.meme`, or `.pfm`, `.jaspar` or `.txt`: blocks that start with `>NAME`, with a line a position (A, C, G, T) or,
-        as JASPAR writes them, a line a base.
-
-    Returns
-    -------
-    Motifs
-
-    Raises
-    ------
-    InputError
-        If the file holds no motif, or one that is no matrix of four columns or rows.
-    """
-    existing_file(path, "file of motifs")
-    if path.suffix.lower() == ".meme":
-        from memelite.io import read_meme
-
-        try:
-            matrices = {name: matrix.T for name, matrix in read_meme(str(path)).items()}
-        except (ValueError, IndexError, AttributeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read as MEME motifs ({error})") from error
-    else:
-        matrices = _read_blocks(path)
-    if not matrices:
-        raise InputError(f"{path}: no motif in this file; .meme, .pfm or .jaspar is required")
+    """Read a database of motifs, as in `motif_files.read_database`, as log-odds."""
+    database = read_database(path)
     weights, offsets = [], [0]
-    for name, matrix in matrices.items():
-        total = matrix.sum(axis=1, keepdims=True)
-        if len(matrix) == 0 or matrix.min() < 0 or (total <= 0).any():
-            raise InputError(f"{path}: motif '{name}' is no matrix of frequencies or counts")
-        frequencies = (1 - PSEUDO) * matrix / total + PSEUDO / 4
-        weights.append(np.log2(frequencies * 4)[:, _AS_CODES])
-        offsets.append(offsets[-1] + len(matrix))
-    return Motifs(tuple(matrices), np.concatenate(weights).astype(np.float32), np.array(offsets, dtype=np.int64))
-
-
-def _read_blocks(path: Path) -> dict[str, np.ndarray]:
-    blocks: dict[str, list[list[float]]] = {}
-    rows: list[list[float]] = []
-    number = 0
-    try:
-        for line in path.read_text().splitlines():
-            number += 1
-            if line.startswith(">"):
-                rows = blocks.setdefault(" ".join(line[1:].split()) or f"motif {len(blocks) + 1}", [])
-            elif line.strip() and not line.startswith("#"):
-                rows.append([float(word) for word in re.sub(r"^\s*[ACGT]\b|[\[\]|:]", " ", line).split()])
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} line {number}: motifs are lines of numbers under '>NAME' ({error})") from error
-    matrices = {}
-    for name, block in blocks.items():
-        widths = {len(row) for row in block}
-        if widths == {4}:
-            matrices[name] = np.array(block)
-        elif len(block) == 4 and len(widths) == 1:  # a line a base
-            matrices[name] = np.array(block).T
-        else:
-            raise InputError(f"{path}: motif '{name}' has neither four numbers a line nor four lines of one length")
-    return matrices
+    for shares in database.values():
+        weights.append(np.log2(4 * (1 - PSEUDO) * shares + PSEUDO)[:, _AS_CODES])
+        offsets.append(offsets[-1] + len(shares))
+    return Motifs(tuple(database), np.concatenate(weights).astype(np.float32), np.array(offsets, dtype=np.int64))
 
 
 def named(motifs: Motifs, name: str) -> list[int]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dnabert import InputError
-from dnabert.interpretation.databases import read_database, write_meme
+from dnabert.sequence.motif_files import read_database, write_meme
 
 MEME = """MEME version 4
 
