@@ -1,0 +1,117 @@
+"""Tasks beyond the suites: promoters of other organisms, splice sites, splice sites base by base.
+
+    python -m benchmarks.tasks data --model yeast --model multi --task ecoli --out tasks
+
+- `ecoli`, `mouse`: promoters against non-promoters of E. coli (81 bases) and mouse (TATA promoters, 251 bases), divided
+  by similarity;
+- `splice`: GUE's splice sites, three classes (400 bases); its dev rows are divided to train on, its test rows are the
+  test, without those that stand in dev too;
+- `bases`: donor (the first two bases of an intron), acceptor (its last two) or neither, for every base of
+  exon-intron-exon stretches of Arabidopsis, divided by gene.
+
+Models that are there already are not trained again.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+from pyarrow import csv
+
+import dnabert
+from benchmarks.record import RESULTS, record
+from dnabert.sequence import tables
+
+ROWS = 4000
+"""Rows of `bases` to train on; a quarter as many for dev, half as many for the test."""
+
+
+def promoters(negatives: str, positives: str) -> Callable[[Path, Path], dict[str, Any]]:
+    """Take two FASTA files, one a class, divided by similarity."""
+
+    def prepare(data: Path, _: Path) -> dict[str, Any]:
+        files = [data / "promoters" / name for name in (negatives, positives)]
+        return {"data": files, "split": (0.8, 0.1, 0.1), "split_by": "similarity"}
+
+    return prepare
+
+
+def splice(data: Path, folder: Path) -> dict[str, Any]:
+    """Divide the dev rows into nine tenths to train on and one to choose the epoch by."""
+    source = data / "gue" / "splice" / "reconstructed"
+    dev, test = (csv.read_csv(source / f"{name}.csv") for name in ("dev", "test"))
+    order = np.random.default_rng(0).permutation(dev.num_rows)
+    known = set(dev["sequence"].to_pylist())
+    fresh = np.array([sequence not in known for sequence in test["sequence"].to_pylist()])
+    parts = {"train": dev.take(order[len(order) // 10 :]), "dev": dev.take(order[: len(order) // 10])}
+    return {"data": write(parts | {"test": test.filter(pa.array(fresh))}, folder)}
+
+
+def bases(data: Path, folder: Path) -> dict[str, Any]:
+    """Label the bases of introns' ends; a gene's stretches are all in one part."""
+    parts: dict[str, list[tuple[str, str]]] = {"train": [], "dev": [], "test": []}
+    most = {"train": ROWS, "dev": ROWS // 4, "test": ROWS // 2}
+    with gzip.open(data / "splice" / "eie.at.txt.gz", "rt") as lines:
+        for line in lines:
+            left, intron, right, _, gene = line.split()
+            labels = "N" * len(left) + "DD" + "N" * (len(intron) - 4) + "AA" + "N" * len(right)
+            name = ("dev", "test")[zlib.crc32(gene.encode()) % 2] if zlib.crc32(gene.encode()) % 10 < 4 else "train"
+            if len(parts[name]) < most[name]:
+                parts[name].append((left + intron + right, labels))
+    columns = {
+        name: pa.table({"sequence": [row[0] for row in rows], "label": [row[1] for row in rows]})
+        for name, rows in parts.items()
+    }
+    return {"data": write(columns, folder)}
+
+
+def write(parts: dict[str, pa.Table], folder: Path) -> Path:
+    """Write tables as train, dev and test."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        tables.write(part, folder / f"{name}.tsv")
+    return folder
+
+
+TASKS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
+    "ecoli": promoters("Ecoli_non_prom.fa", "Ecoli_prom.fa"),
+    "mouse": promoters("Mouse_nonprom.fa", "Mouse_tata.fa"),
+    "splice": splice,
+    "bases": bases,
+}
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="Folder of the data sets.")],
+    model: Annotated[list[Path], typer.Option(help="Pre-trained models; repeat for more.")],
+    out: Annotated[Path, typer.Option(help="Folder for the models.")],
+    task: Annotated[list[str] | None, typer.Option(help="Tasks; all by default.")] = None,
+    seeds: Annotated[int, typer.Option(help="Fits of each.")] = 1,
+    scratch: Annotated[bool, typer.Option(help="The first model's shape from random weights too.")] = True,
+    folder: Annotated[Path, typer.Option(help="Where the result goes.")] = RESULTS,
+) -> None:
+    """Fine-tune each model on each task; write the metrics of the test rows."""
+    figures: dict[str, Any] = {}
+    starts = [(path.name, path, False) for path in model] + ([("from scratch", model[0], True)] if scratch else [])
+    for name in task or list(TASKS):
+        given = TASKS[name](data, out / name / "data")
+        figures[name] = {}
+        for words, start, anew in starts:
+            found = []
+            for seed in range(seeds):
+                place = out / name / words.replace(" ", "_") / f"seed{seed}"
+                if not (place / "metrics.json").is_file():
+                    dnabert.finetune(**given, model=start, out=place, seed=seed, from_scratch=anew, overwrite=True)
+                found.append(json.loads((place / "metrics.json").read_text())["test"])
+            figures[name][words] = found
+        record("tasks", figures, folder)
+
+
+if __name__ == "__main__":
+    typer.run(main)
