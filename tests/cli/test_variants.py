@@ -39,7 +39,7 @@ def test_a_region_becomes_a_table_and_a_map(genome: Path, model: Path, tmp_path:
     table = tmp_path / "measured.tsv"
     table.write_text("\n".join("\t".join([*row[:4], row[at]]) for row in [[*header[:at], "effect"], *rows]) + "\n")
     words = ["variants", model, table, "--genome", genome, "--out", tmp_path / "again.tsv", "--measured", "effect"]
-    assert "Spearman of log_odds with effect: 1.000 (n = 60)" in run_command(*words).stdout
+    assert "Spearman of -log_odds with effect: -1.000 (n = 60)" in run_command(*words).stdout
 
 
 def test_bad_input_is_one_line(refused: Callable[..., str], genome: Path, model: Path, tmp_path: Path) -> None:

@@ -280,9 +280,7 @@ def test_an_interrupted_run_resumes_without_rescoring(
         score_variants(model, path, out, **options)
     assert not out.exists()
     monkeypatch.setattr(variants, "score", real)
-    with pytest.raises(
-        InputError, match="the interrupted run had other settings; give the same, or leave out --resume"
-    ):
+    with pytest.raises(InputError, match="the interrupted run had other window \\(41, not 51\\); give the same"):
         score_variants(model, path, out, resume=True, genome=genome, window=51)
     summary = score_variants(model, path, out, resume=True, **options)
     assert summary.windows == all_windows * 2 // 5
@@ -292,7 +290,7 @@ def test_an_interrupted_run_resumes_without_rescoring(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_without_resume_a_run_starts_anew(
+def test_what_an_interrupted_run_left_is_not_lost_without_a_word(
     contigs: dict[str, str], genome: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out = long_vcf(tmp_path / "v.vcf", contigs, 10), tmp_path / "out.tsv"
@@ -300,6 +298,9 @@ def test_without_resume_a_run_starts_anew(
     parts.mkdir()
     (parts / "run.json").write_text("{}")
     (parts / "000000.arrow").write_text("of another run")
+    with pytest.raises(InputError, match="another run to this file was interrupted, or is still under way"):
+        score_variants(model, path, out, genome=genome, window=41)
+    shutil.rmtree(parts)
     assert score_variants(model, path, out, genome=genome, window=41).scored == 10
     score_variants(model, path, out, genome=genome, window=41, resume=True)
     assert "Nothing is left of an interrupted run" in capsys.readouterr().err
@@ -458,7 +459,7 @@ def test_tables_flag_alleles_that_are_no_dna(
     ("options", "message"),
     [
         ({"out": "out.xlsx"}, "out.xlsx: scores are written as .vcf, .vcf.gz, .bcf, .tsv, .csv or .parquet"),
-        ({"out": "in.vcf"}, "in.vcf: this is the input; name another --out"),
+        ({"out": "in.vcf"}, "in.vcf: this is an input; name another --out"),
         ({"out": "model"}, "model: a file is required, but this is a folder"),
         ({"window": 600}, "--window 600: this model takes at most 513"),
         ({"genome": None}, "the variants are on a genome; name its FASTA file with --genome"),

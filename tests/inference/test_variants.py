@@ -67,15 +67,24 @@ def as_alleles(listed: list[Variant], genome: Genome) -> Alleles:
     return screen(pa.table({"ref": ref}), contig, start, ref, alt, np.arange(len(listed)), genome)
 
 
-def both_windows(one: Variant, sequence: str, offset: int) -> tuple[str, str, int]:
-    """Both alleles' windows as strings, and the bases before the allele in them."""
+def both_windows(one: Variant, sequence: str, offset: int) -> tuple[str, str, int, int]:
+    """Both alleles' windows as strings, and the bases before the allele in each."""
     lost = max(0, len(one.ref) - len(one.alt))
     length = min(WINDOW, len(sequence) - lost)
     left = (length - len(one.ref)) // 2 + offset
     left = max(0, min(left, length - max(len(one.ref), len(one.alt))))
     first = max(0, min(one.start - left, len(sequence) - lost - length))
     changed = sequence[: one.start] + one.alt + sequence[one.start + len(one.ref) :]
-    return sequence[first : first + length], changed[first : first + length], one.start - first
+    shift = 0
+    if first < one.start - left:  # moved by the contig's end: there both windows end at the same base, if they can
+        gain = len(one.alt) - len(one.ref)
+        left = max(max(0, gain), min((length - len(one.ref)) // 2 + offset, length - len(one.ref)))
+        other = max(lost, min(one.start - left, len(sequence) - length))
+        if max(0, gain) <= one.start - other <= length - len(one.ref):
+            first, shift = other, gain
+    ref, alt = sequence[first : first + length], changed[first + shift : first + shift + length]
+    assert ref != alt or changed == sequence or one.start + len(one.ref) + lost < len(sequence)
+    return ref, alt, one.start - first, one.start - first - shift
 
 
 def reverse(sequence: str) -> str:
@@ -152,7 +161,7 @@ def test_a_classifier_equals_the_obvious_way(
     for one in listed:
         seen = []
         for offset in offsets:
-            ref, alt, _ = both_windows(one, contigs[one.contig], offset)
+            ref, alt, *_ = both_windows(one, contigs[one.contig], offset)
             seen += [[slow.logits(turn(ref)), slow.logits(turn(alt))] for turn in turns]
         p_ref, p_alt = np.exp(np.mean(seen, axis=0)) / np.exp(np.mean(seen, axis=0)).sum(axis=1, keepdims=True)
         row = []
@@ -185,13 +194,13 @@ def test_a_pretrained_model_equals_the_obvious_way(
     slow = Slow(folder, transformers.BertForMaskedLM)
     expected = []
     for one in listed:
-        ref, alt, left = both_windows(one, contigs[one.contig], 0)
+        ref, alt, *lefts = both_windows(one, contigs[one.contig], 0)
         shared, only_ref, only_alt = trimmed(one.ref, one.alt)
         flank = int(len(only_ref) != len(only_alt))
         ratios, distances = [], []
         for minus in (False, True):
             total = []
-            for window, allele in ((ref, only_ref), (alt, only_alt)):
+            for window, allele, left in zip((ref, alt), (only_ref, only_alt), lefts, strict=True):
                 first = max(0, left + shared - flank)
                 last = min(len(window), left + shared + len(allele) + flank)
                 if minus:

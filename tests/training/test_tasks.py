@@ -196,7 +196,7 @@ def test_pairs_are_read_with_segments(model: Path, tmp_path: Path, rng: np.rando
         return f"{first}{'GGGG' * alike}\t{second}{'TTTT' * alike}\t{'yes' if alike else 'no'}"
 
     data = write_splits(tmp_path / "data", "sequence\tsequence2\tlabel", row)
-    result = dnabert.finetune(data, model, tmp_path / "out", **TUNE)
+    result = dnabert.finetune(data, model, tmp_path / "out", features="cls", **TUNE)
     assert result.test is not None
     assert result.test.metrics["mcc"].value > 0.5
     # transformers reads the same pair padded, with token types

@@ -26,6 +26,7 @@ def benchmark(
     rows: Annotated[int | None, typer.Option("--rows", help="Train on this many rows alone.", min=1)] = None,
     label: LabelColumns = None,
     method: Annotated[str, typer.Option("--method", help="full, lora or frozen, as in finetune.")] = "full",
+    features: Annotated[str, typer.Option("--features", help="mean or cls, as in finetune.")] = "mean",
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
     ] = False,
@@ -54,6 +55,7 @@ def benchmark(
             label=label or (),
             overwrite=overwrite,
             method=method,
+            features=features,
             from_scratch=from_scratch,
             baselines=baselines,
             device=device,

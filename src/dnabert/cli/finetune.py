@@ -55,6 +55,9 @@ def finetune(
     ] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Train on this many rows alone.", min=1)] = None,
     strand: Strand = None,
+    features: Annotated[
+        str, typer.Option("--features", help="What the head reads: mean (of the k-mers), or cls (as the original).")
+    ] = "mean",
     long: Annotated[
         str | None,
         typer.Option(
@@ -109,6 +112,7 @@ def finetune(
         task=task,
         rows=rows,
         strand=strand,
+        features=features,
         long=long,
         window=window,
         class_weights=class_weights,

@@ -108,7 +108,7 @@ def variants(
     if figure is not None or measured is not None:
         from dnabert.interpretation import variant_figures
 
-        variant_figures.check(figure, measured, out, saturation)
+        regions = variant_figures.check(figure, measured, out, file, saturation, genome, sequences)
     try:
         summary = variant_run.score_variants(
             model,
@@ -131,11 +131,13 @@ def variants(
             batch_tokens=batch_tokens,
         )
     except KeyboardInterrupt:
-        print("Stopped; go on with the same command and --resume.", file=sys.stderr)
+        kept = variant_run.parts_folder(out).exists()
+        words = "go on with the same command and --resume" if kept else "nothing was finished that could be kept"
+        print(f"Stopped; {words}.", file=sys.stderr)
         raise typer.Exit(130) from None
     print_variants(summary)
+    if measured is not None:
+        variant_figures.report(out, summary.fields, measured)
     if figure is not None:
-        for path in variant_figures.draw(out, figure, measured):
+        for path in variant_figures.draw(out, figure, summary.fields, measured, regions):
             print(f"Figure: {path}")
-    elif measured is not None:
-        variant_figures.report(out, measured)

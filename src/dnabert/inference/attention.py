@@ -1,4 +1,4 @@
-"""Attention of `[CLS]` to each base: the score of the paper, in memory for sequences x bases."""
+"""Attention to each base: the score of the paper, in memory for sequences x bases."""
 
 import functools
 import itertools
@@ -10,9 +10,10 @@ import torch
 
 from dnabert.errors import InputError
 from dnabert.inference.engine import Engine, Given, as_table, stream
-from dnabert.model.attention import Reader, first_rows, reading
+from dnabert.model.attention import Reader, first_rows, mean_rows, reading
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.encoder import encode
+from dnabert.model.heads import reads_mean
 from dnabert.model.packing import PackedBatch
 from dnabert.sequence import tables
 from dnabert.sequence.kmers import fold_to_bases
@@ -30,9 +31,10 @@ def attention(
     batch_tokens: int | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Score each base by the attention of `[CLS]` to it.
+    """Score each base by the attention that what the head reads pays to it.
 
-    Attention to each token is summed over the chosen heads of the chosen layers, averaged over the tokens that cover a
+    That is `[CLS]`, as in the paper, or, where the head reads the mean of the k-mers, the mean over the k-mers. The
+    attention to each token is summed over the chosen heads of the chosen layers, averaged over the tokens that cover a
     base, and scaled to a Euclidean norm of 1 a sequence (Ji et al. 2021, Methods 2.4).
 
     Parameters
@@ -76,10 +78,11 @@ def attention(
         chosen = chosen[-1:]
     lengths = np.diff(table.offsets)
     out = empty_scores(table) if out is None else out
+    mean = reads_mean(config)
     make: MakeReader = (
-        functools.partial(_rollout_reader, layer=chosen[-1], heads=some)
+        functools.partial(_rollout_reader, layer=chosen[-1], heads=some, mean=mean)
         if rollout
-        else functools.partial(summing_reader, layers=chosen, heads=some, compute=_summed_rows)
+        else functools.partial(summing_reader, layers=chosen, heads=some, compute=_mean_rows if mean else _first_rows)
     )
 
     def keep(rows: np.ndarray, values: np.ndarray) -> None:
@@ -141,11 +144,15 @@ def summing_reader(
     return read
 
 
-def _summed_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> torch.Tensor:
+def _first_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> torch.Tensor:
     return first_rows(query, key, cu_seqlens, scaling).sum(dim=1)  # (sequences, longest)
 
 
-def _rollout_reader(found: list[torch.Tensor], layer: int, heads: list[int]) -> Reader:
+def _mean_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> torch.Tensor:
+    return mean_rows(query, key, cu_seqlens, scaling).sum(dim=1)  # (sequences, longest)
+
+
+def _rollout_reader(found: list[torch.Tensor], layer: int, heads: list[int], mean: bool) -> Reader:
     """Make a reader that follows attention up to one layer: one entry in `found`, shape (sequences, longest)."""
     seen = -1
     paths: list[torch.Tensor] = []  # of each sequence, (tokens, tokens): how much of each input a token holds
@@ -163,7 +170,7 @@ def _rollout_reader(found: list[torch.Tensor], layer: int, heads: list[int]) -> 
             else:
                 paths[i] = step @ paths[i]
         if seen == layer:
-            rows = [path[0] for path in paths]
+            rows = [path[1:-1].mean(dim=0) if mean else path[0] for path in paths]
             found.append(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True))
 
     return read

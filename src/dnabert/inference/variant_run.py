@@ -30,14 +30,14 @@ from dnabert.model.device import describe
 from dnabert.progress import say, track_items
 from dnabert.sequence import tables
 from dnabert.sequence.delimited import find
-from dnabert.sequence.genome import similar_names
+from dnabert.sequence.genome import same_contig
 from dnabert.sequence.variant_files import CHROM_NAMES, Source, is_vcf, open_source
 from dnabert.sequence.variants import REASONS, Alleles, disagreeing
 from dnabert.sequence.vcf_writing import InfoField, write_vcf
 from dnabert.versions import version
 
-CHUNK = 2048
-"""Alleles of a chunk: minutes of work on a CPU at most, some megabytes of windows."""
+CHUNK = 512
+"""Alleles of a chunk, what an interrupted run may lose: a minute of work on a CPU."""
 RECORD = "dnabert_record"
 """Column of a kept chunk: the record of the input that a row belongs to."""
 LONGEST_OF_TBI = 1 << 29
@@ -63,6 +63,8 @@ class Summary(NamedTuple):
         Scored alleles by what is to be known about their scores.
     windows : int
         Windows computed in this run: passes of the encoder over one sequence.
+    fields : tuple of str
+        Names of the scores.
     """
 
     out: Path
@@ -72,15 +74,29 @@ class Summary(NamedTuple):
     not_scored: dict[str, int]
     flagged: dict[str, int]
     windows: int
+    fields: tuple[str, ...]
 
 
 class Survey(NamedTuple):
-    """What a first reading of the input found: records, alleles, contigs of VCF records, whether they are sorted."""
+    """What a first reading of the input found.
+
+    Attributes
+    ----------
+    records, alleles : int
+    columns : tuple of str
+    contigs : tuple of str
+        Of VCF records.
+    is_sorted : bool
+    end : int
+        The last position, in bases.
+    """
 
     records: int
     alleles: int
+    columns: tuple[str, ...]
     contigs: tuple[str, ...]
     is_sorted: bool
+    end: int
 
 
 def score_variants(
@@ -158,7 +174,7 @@ def score_variants(
         If a file, a model or an option is not as required.
     """
     target = Path(out)
-    _check_output(target, variants_file)
+    _check_output(target, variants_file, (genome, sequences, saturation, motifs, *annotate))
     loaded = checkpoint.load(model)
     if distance is not None and loaded.task != "masked-lm":
         raise InputError(
@@ -174,7 +190,9 @@ def score_variants(
     )
     variants.check_settings(loaded, settings)
     annotation = prepare(source.genome, [Path(path) for path in annotate], motifs, motif_names)
+    fields = variants.fields(loaded, settings)
     survey = _survey(source, strict)
+    _check_names(source.path, survey.columns, ["flags", *(field.name for field in fields)], list(annotation.info))
     started = engine.start(loaded, device, precision)
     say(
         f"Scoring {survey.alleles:,} alleles of {survey.records:,} records in windows of {settings.window} bases on "
@@ -188,14 +206,17 @@ def score_variants(
         "precision": str(started.precision),
         "version": version("dnabert"),
     }
-    folder = _parts_folder(target, run, resume)
+    folder = _claim_parts(target, run, resume)
     try:
-        parts, computed = _score_chunks(started, source, settings, annotation, survey, folder, run, batch_tokens)
+        own = genome is None
+        parts, computed = _score_chunks(
+            started, source, settings, annotation, survey, folder, run, batch_tokens, ends=not own
+        )
     finally:
         if not any(folder.glob("*.arrow")):  # nothing that a resumed run could use
             shutil.rmtree(folder, ignore_errors=True)
-    _write(target, source, survey, parts, [*variants.fields(loaded, settings)], annotation, _notes(model, settings))
-    summary = _summarise(target, survey, parts, computed)
+    _write(target, source, survey, parts, fields, annotation, _notes(model, settings))
+    summary = _summarise(target, survey, parts, computed, fields)
     shutil.rmtree(folder, ignore_errors=True)
     return summary
 
@@ -203,17 +224,30 @@ def score_variants(
 # --- before anything is computed --------------------------------------------------------------------------------------
 
 
-def _check_output(out: Path, source: str | os.PathLike[str] | None) -> None:
+def _check_output(
+    out: Path, source: str | os.PathLike[str] | None, others: Sequence[str | os.PathLike[str] | None]
+) -> None:
     if out.is_dir():
         raise InputError(f"{out}: a file is required, but this is a folder; name a file in it")
+    for path in (source, *others):
+        if path is not None and out.exists() and Path(path).exists() and out.samefile(path):
+            raise InputError(f"{out}: this is an input; name another --out")
     if is_vcf(out):
         if source is None or not is_vcf(source):
             raise InputError(f"{out}: scores go into a VCF only from a VCF; give a name that ends in .tsv or .parquet")
-        if out.exists() and Path(source).exists() and out.samefile(source):
-            raise InputError(f"{out}: this is the input; name another --out")
         return
     if out.suffix.lower() not in (".tsv", ".csv", *tables.PARQUET_SUFFIXES):
         raise InputError(f"{out}: scores are written as .vcf, .vcf.gz, .bcf, .tsv, .csv or .parquet; end the name so")
+
+
+def _check_names(path: Path, columns: Sequence[str], scores: Sequence[str], annotations: Sequence[str]) -> None:
+    """Refuse names that would stand for two things in the output."""
+    for name in columns:
+        if name in (*scores, *annotations):
+            raise InputError(f"{path}: the output has a column '{name}' of its own; rename that of the input")
+    for name in annotations:
+        if name in scores:
+            raise InputError(f"--annotate {name}.bed: the output has a column '{name}' of its own; rename the file")
 
 
 def _window(
@@ -226,11 +260,11 @@ def _window(
     longest = (loaded.longest - 1) * loaded.stride + loaded.k
     if asked is not None:
         return asked
-    if own:
+    length = getattr(loaded.model.config, "bases", None)
+    if own and length is None:
         return int(min(longest, source.genome.lengths.max()))
     if loaded.task == "masked-lm":
         return min(longest, DEFAULT_WINDOW)
-    length = getattr(loaded.model.config, "bases", None)
     if length is None:
         raise InputError(
             f"{model}: the model does not say how long the sequences were that it was fine-tuned on; give this length "
@@ -246,7 +280,8 @@ def _strand(loaded: checkpoint.Checkpoint) -> str:
 
 def _survey(source: Source, strict: bool) -> Survey:
     """Read the input once before anything is computed: what is wrong with it is said now, not after hours."""
-    records = alleles = wrong = 0
+    records = alleles = wrong = end = 0
+    columns: tuple[str, ...] = ()
     first_wrong = ""
     unknown: dict[str, None] = {}
     known = False
@@ -256,6 +291,8 @@ def _survey(source: Source, strict: bool) -> Survey:
     for chunk in source.chunks(CHUNK):
         records = int(chunk.record[-1]) + 1 if chunk.rows else records
         alleles += chunk.rows
+        columns = tuple(chunk.columns.column_names)
+        end = max(end, int(chunk.start.max(initial=0)))
         missing = chunk.contig < 0
         known |= not missing.all()
         if missing.any():
@@ -275,7 +312,7 @@ def _survey(source: Source, strict: bool) -> Survey:
         )
     if unsorted:
         say(f"Warning: {source.path} is not sorted (first at {unsorted}); the order is kept, and no index is written")
-    return Survey(records, alleles, tuple(contigs), not unsorted)
+    return Survey(records, alleles, columns, tuple(contigs), not unsorted, end)
 
 
 def _follow(
@@ -308,7 +345,7 @@ def _describe(chunk: Alleles, row: int) -> str:
 
 def _check_contigs(source: Source, unknown: Sequence[str], known: bool) -> None:
     for name in unknown:
-        if similar_names(name, source.genome.names) or not known:
+        if same_contig(name, source.genome.names) or not known:
             try:
                 source.genome.contig_index(name)
             except InputError as error:
@@ -332,25 +369,47 @@ def _model_fingerprint(path: Path) -> list[Any]:
     return [_fingerprint(file) for file in sorted(path.glob("*")) if file.is_file()]
 
 
-def _parts_folder(out: Path, run: dict[str, Any], resume: bool) -> Path:
+def parts_folder(out: Path) -> Path:
+    """Say where the chunks of a run are kept until its output is written."""
+    return out.with_name(f".{out.name}.parts")
+
+
+def _claim_parts(out: Path, run: dict[str, Any], resume: bool) -> Path:
     """Find the folder of chunks, and empty it where nothing of it is to be used."""
-    folder = out.with_name(f".{out.name}.parts")
+    folder = parts_folder(out)
     kept = folder / "run.json"
     if not kept.is_file():
         if resume:
             say(f"Nothing is left of an interrupted run to {out}; starting anew")
         return folder
     if not resume:
-        shutil.rmtree(folder)
-        return folder
+        raise InputError(
+            f"{out}: another run to this file was interrupted, or is still under way; give --resume to take what it "
+            f"scored, or delete {folder}"
+        )
     before, now = json.loads(kept.read_text()), json.loads(json.dumps(run))
     if before != now:
-        other = [name for name in now if before.get(name) != now[name]]
         raise InputError(
-            f"{out}: the interrupted run had other {' and '.join(other)}; give the same, or leave out "
-            "--resume to start anew"
+            f"{out}: the interrupted run had other {_differences(before, now)}; give the same, or delete {folder}"
         )
     return folder
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Say in which entries two records of a run differ, and how where that is short."""
+    found = []
+    for name in now:
+        if before.get(name) == now[name]:
+            continue
+        if isinstance(now[name], dict) and isinstance(before.get(name), dict):
+            found += [
+                f"{key} ({before[name].get(key)}, not {value})"
+                for key, value in now[name].items()
+                if before[name].get(key) != value
+            ]
+        else:
+            found.append(name)
+    return " and ".join(found)
 
 
 def _score_chunks(
@@ -362,6 +421,7 @@ def _score_chunks(
     folder: Path,
     run: dict[str, Any],
     batch_tokens: int | None,
+    ends: bool,
 ) -> tuple[list[Path], int]:
     """Score what is not scored yet; returns the files of all chunks in order, and the windows computed."""
     names = [field.name for field in variants.fields(started.checkpoint, settings)]
@@ -377,15 +437,14 @@ def _score_chunks(
                 with replacing(folder / "run.json") as temporary:
                     temporary.write_text(json.dumps(run))
             told = functools.partial(_advance, advance, chunk.rows)
-            scores = variants.score(started, source.genome, chunk, settings, batch_tokens, told)
+            scores = variants.score(started, source.genome, chunk, settings, batch_tokens, told, ends)
             computed += scores.windows
-            columns = chunk.columns.drop_columns([name for name in names if name in chunk.columns.column_names])
-            columns = _append(columns, "flags", scores.flags)
+            columns = chunk.columns.append_column("flags", scores.flags)
             for name, values in zip(names, scores.values.T, strict=True):
-                columns = _append(columns, name, pa.array(values, mask=np.isnan(values)))
+                columns = columns.append_column(name, pa.array(values, mask=np.isnan(values)))
             for name, values in annotation.columns(chunk).items():
-                columns = _append(columns, name, values)
-            columns = _append(columns, RECORD, pa.array(chunk.record))
+                columns = columns.append_column(name, values)
+            columns = columns.append_column(RECORD, pa.array(chunk.record))
             with replacing(path) as temporary, pa.ipc.new_file(str(temporary), columns.schema) as file:
                 file.write(columns)
     return paths, computed
@@ -393,12 +452,6 @@ def _score_chunks(
 
 def _advance(advance: Advance, rows: int, part: float) -> None:
     advance(rows * part)
-
-
-def _append(columns: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    if name in columns.column_names:
-        columns = columns.drop_columns([name])
-    return columns.append_column(name, values)
 
 
 def _read(path: Path) -> pa.Table:
@@ -429,7 +482,8 @@ def _write(
     info = [declared[name]._replace(name=key) for name, key in keys.items()]
     infos = itertools.chain.from_iterable(_infos(_read(path), keys, declared) for path in parts)
     with replacing(out) as temporary:
-        index = None if not survey.is_sorted else "tbi" if source.genome.lengths.max() < LONGEST_OF_TBI else "csi"
+        end = max(int(source.genome.lengths.max()), survey.end)
+        index = None if not survey.is_sorted else "tbi" if end < LONGEST_OF_TBI else "csi"
         write_vcf(source.path, temporary, info, notes, infos, survey.contigs, index)
         for suffix in INDEX_SUFFIXES:
             new, old = (path.with_name(path.name + suffix) for path in (temporary, out))
@@ -480,7 +534,9 @@ def _notes(model: str | os.PathLike[str], settings: Settings) -> list[str]:
     ]
 
 
-def _summarise(out: Path, survey: Survey, parts: Sequence[Path], computed: int) -> Summary:
+def _summarise(
+    out: Path, survey: Survey, parts: Sequence[Path], computed: int, fields: Sequence[variants.Field]
+) -> Summary:
     counts: Counter[str] = Counter()
     for path in parts:
         for entry in _read(path)["flags"].value_counts().to_pylist():
@@ -494,4 +550,5 @@ def _summarise(out: Path, survey: Survey, parts: Sequence[Path], computed: int) 
         else:
             flagged.update({word: count for word in words if word in FLAGS})
     scored = survey.alleles - sum(not_scored.values())
-    return Summary(out, survey.records, survey.alleles, scored, dict(not_scored), dict(flagged), computed)
+    names = tuple(field.name for field in fields)
+    return Summary(out, survey.records, survey.alleles, scored, dict(not_scored), dict(flagged), computed, names)

@@ -126,6 +126,7 @@ def score(
     settings: Settings,
     batch_tokens: int | None = None,
     advance: Advance | None = None,
+    ends: bool = True,
 ) -> Scores:
     """Score alternative alleles.
 
@@ -141,6 +142,8 @@ def score(
         Tokens computed at a time.
     advance : callable, optional
         Takes what part of the alleles has just been computed, 0 to 1.
+    ends : bool
+        Flag windows that the end of a contig moved or shortened. Nothing to be said where contigs are whole elements.
 
     Returns
     -------
@@ -163,7 +166,7 @@ def score(
         if not len(rows):
             break
         both = take(ref, rows), take(alt, rows)
-        flagged[rows, 1] |= sites.moved
+        flagged[rows, 1] |= sites.moved & ends
         for minus in STRANDS[settings.strand]:
             view = _TASKS[loaded.task].view(engine, genome, sites, both, minus, settings, compute)
             flagged[rows, 2] |= view.unknown

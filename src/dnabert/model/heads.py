@@ -72,7 +72,8 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
 
     Entries of the configuration that decide what it computes, beside transformers' own `problem_type`:
 
-    - `features`: `cls` (BERT's pooler, the default) or `mean` (the mean over the k-mers, for a frozen encoder);
+    - `features`: what the head reads, `mean` (over the k-mers) or `cls` (BERT's pooler on `[CLS]`, which is what
+      directories of other tools mean, where the entry is absent);
     - `long`: how the vectors of a long sequence's windows become one: `mean`, `attention`, `lstm` or `concat`; absent
       for sequences that are one window;
     - `long_windows`: windows that `concat` has room for.
@@ -80,6 +81,8 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
 
     def __init__(self, config: transformers.BertConfig) -> None:
         super().__init__(config)
+        if reads_mean(config):
+            self.bert.pooler = None  # nothing reads it
         long = getattr(config, "long", None)
         if long == "attention":
             self.window_scores = nn.Linear(config.hidden_size, 1)
@@ -122,7 +125,7 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
 
     def vectors(self, batch: PackedBatch) -> torch.Tensor:
         """Compute the vector of each entry of a batch that the head reads, shape (entries, hidden size)."""
-        if getattr(self.config, "features", "cls") == "mean":
+        if reads_mean(self.config):
             return mean_of_kmers(encode(self.bert, batch), batch)
         first = encode(self.bert, batch, batch.cu_seqlens[:-1].long())  # (entries, hidden size): [CLS] of each
         # BERT's pooler takes a padded batch's column 0: give it one token a sequence
@@ -232,6 +235,11 @@ def loss_of(
     if problem == "multi_label_classification":
         return F.binary_cross_entropy_with_logits(logits.float(), labels, pos_weight=weights)
     return F.cross_entropy(logits.float(), labels, weight=weights, ignore_index=-1)
+
+
+def reads_mean(config: transformers.BertConfig) -> bool:
+    """Whether the head reads the mean of the k-mers, or `[CLS]`."""
+    return getattr(config, "features", "cls") == "mean"
 
 
 def mean_of_kmers(hidden: torch.Tensor, batch: PackedBatch) -> torch.Tensor:

@@ -51,11 +51,8 @@ class PackedBatch(NamedTuple):
 
     @property
     def kmers(self) -> torch.Tensor:
-        """int64, shape (kmers,): the tokens but `[CLS]` and `[SEP]` of sequences that are no pairs."""
-        inside = torch.ones(len(self.input_ids), dtype=torch.bool, device=self.input_ids.device)
-        inside[self.cu_seqlens[:-1].long()] = False
-        inside[self.cu_seqlens[1:].long() - 1] = False
-        return inside.nonzero()[:, 0]
+        """int64, shape (kmers,): the tokens but `[CLS]` and `[SEP]`."""
+        return ((self.input_ids != CLS) & (self.input_ids != SEP)).nonzero()[:, 0]
 
 
 def packed(input_ids: np.ndarray, lengths: np.ndarray) -> PackedBatch:

@@ -29,9 +29,12 @@ class Sites(NamedTuple):
     start : np.ndarray, int64, shape (sites,)
         First base of the window, in coordinates of `Genome.codes`.
     left : np.ndarray, int64, shape (sites,)
-        Bases of the window before the allele.
+        Bases of the window before the reference allele.
     length : np.ndarray, int64, shape (sites,)
         Bases of the window, the same for both alleles.
+    shift : np.ndarray, int64, shape (sites,)
+        Bases that the alternative's window starts right of the reference's: 0, so that an indel takes more or less
+        flank on the right, but where the contig ends there, and it takes them on the left.
     moved : np.ndarray, bool, shape (sites,)
         Whether the end of the contig moved or shortened the window.
     """
@@ -40,6 +43,7 @@ class Sites(NamedTuple):
     start: np.ndarray
     left: np.ndarray
     length: np.ndarray
+    shift: np.ndarray
     moved: np.ndarray
 
 
@@ -71,7 +75,8 @@ def place(alleles: Alleles, genome: Genome, window: int, offset: int, shortest: 
     """Lay a window around each allele that can be scored.
 
     The middle of the reference allele lies `offset` bases right of the window's middle. Where the contig ends the
-    window is moved, on a contig that is shorter it is shortened.
+    window is moved, on a contig that is shorter it is shortened. Both windows start at the same base, or, where the
+    contig ends, end at the same base.
 
     Parameters
     ----------
@@ -93,16 +98,22 @@ def place(alleles: Alleles, genome: Genome, window: int, offset: int, shortest: 
     n_ref, n_alt = (allele_codes(part).lengths for part in (alleles.ref, alleles.alt))
     contig = np.maximum(alleles.contig, 0)
     bases, first = genome.lengths[contig], genome.starts[contig]
-    lost = np.maximum(n_ref - n_alt, 0)  # what the alternative's window takes more of on the right
+    lost, gained = np.maximum(n_ref - n_alt, 0), np.maximum(n_alt - n_ref, 0)
     length = np.minimum(window, bases - lost)
     longer = np.maximum(n_ref, n_alt)
+    wanted = (length - n_ref) // 2 + offset
+    at = alleles.start - np.clip(wanted, 0, length - longer)
+    start = np.clip(at, 0, bases - lost - length)
+    other = np.clip(alleles.start - np.clip(wanted, gained, length - n_ref), lost, bases - length)
+    left = alleles.start - other
+    turned = (start < at) & (left >= gained) & (left + n_ref <= length)
+    start, shift = np.where(turned, other, start), np.where(turned, n_alt - n_ref, 0)
+    left = alleles.start - start
     reason[(reason == 0) & (length < shortest)] = SHORT_CONTIG
-    reason[(reason == 0) & (longer > length)] = LONG_ALLELE
+    reason[(reason == 0) & ((longer > length) | (~turned & (left + longer > length)))] = LONG_ALLELE
+    moved = (start != at) | (length < window)
     (rows,) = np.nonzero(reason == 0)
-    left = np.clip((length - n_ref) // 2 + offset, 0, length - longer)
-    start = np.clip(alleles.start - left, 0, bases - lost - length)
-    moved = (start != alleles.start - left) | (length < window)
-    return Sites(rows, (first + start)[rows], (alleles.start - start)[rows], length[rows], moved[rows]), reason
+    return Sites(rows, (first + start)[rows], left[rows], length[rows], shift[rows], moved[rows]), reason
 
 
 def spell(
@@ -131,13 +142,12 @@ def spell(
     letters = np.empty(offsets[-1], dtype=np.uint8)
     unknown = np.zeros(count, dtype=bool)
     hidden_alleles = []
-    for which, (allele, span) in enumerate(zip((ref, alt), spans, strict=True)):
+    for which, (allele, span, shift) in enumerate(zip((ref, alt), spans, (0, sites.shift), strict=True)):
         bounds = np.concatenate([[0], np.cumsum(span[:, 1] - span[:, 0])])
         bases = np.empty(bounds[-1], dtype=np.uint8)
         at = offsets[which * count :]
-        _spell(
-            genome.codes, *sites[1:4], ref.lengths, *allele, minus, span, LETTERS, at, letters, bounds, bases, unknown
-        )
+        place_of = (sites.start + shift, sites.left - shift, sites.length, ref.lengths)
+        _spell(genome.codes, *place_of, *allele, minus, span, LETTERS, at, letters, bounds, bases, unknown)
         hidden_alleles.append(Letters(bases, bounds))
     coded = string_array(letters, offsets).dictionary_encode()
     index = coded.indices.to_numpy().astype(np.int64)
@@ -241,7 +251,8 @@ def hidden_spans(sites: Sites, ref: Letters, alt: Letters) -> tuple[np.ndarray, 
     before, n_ref, n_alt = changed(ref, alt).T
     flank = (n_ref != n_alt).astype(np.int64)
     first = sites.left + before
-    spans = (np.stack([first - flank, first + size + flank], axis=1) for size in (n_ref, n_alt))
+    places = ((first, n_ref), (first - sites.shift, n_alt))
+    spans = (np.stack([start - flank, start + size + flank], axis=1) for start, size in places)
     of_ref, of_alt = (np.clip(span, 0, sites.length[:, None]) for span in spans)
     return of_ref, of_alt
 

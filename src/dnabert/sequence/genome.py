@@ -164,8 +164,12 @@ def similar_names(name: str, names: Sequence[str]) -> list[str]:
     list of str
         At most 3.
     """
-    same = [other for other in names if _plain_name(other) == _plain_name(name)]
-    return same[:3] or difflib.get_close_matches(name, names, 3, 0.8)
+    return same_contig(name, names)[:3] or difflib.get_close_matches(name, names, 3, 0.8)
+
+
+def same_contig(name: str, names: Sequence[str]) -> list[str]:
+    """Find the names of the same contig in another style: `chr20` for `20`, `chrM` for `MT`, `chrIV` for `chr4`."""
+    return [other for other in names if _plain_name(other) == _plain_name(name)]
 
 
 def meant(name: str, names: Sequence[str]) -> str:

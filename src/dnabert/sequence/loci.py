@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from dnabert.errors import InputError
+from dnabert.progress import say
 from dnabert.sequence import intervals
 from dnabert.sequence.genome import Genome
 
@@ -69,6 +70,8 @@ def read_bed(path: Path, genome: Genome) -> Loci:
         genome.contig_index(used[0])  # raises, naming the contigs there are
     names = np.array(columns["name"].to_pylist() if "name" in columns.column_names else [""] * len(start), dtype=object)
     kept = np.flatnonzero(contig >= 0)
+    if len(kept) < len(contig):
+        say(f"{path}: {len(contig) - len(kept):,} intervals on contigs that {genome.path.name} lacks are left out")
     order = kept[np.lexsort((end[kept], start[kept], contig[kept]))]
     return Loci(contig[order], start[order], end[order], tuple(names[order].tolist()))
 

@@ -6,7 +6,7 @@ Whatever the source, it comes in chunks of `Alleles`, in the order of the file; 
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,8 @@ class Source(NamedTuple):
         Takes the rows of a chunk and goes through the alleles; can be called again.
     files : tuple of pathlib.Path
         The files read, the genome's among them.
+    regions : Loci or None
+        Of `saturation`.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Source(NamedTuple):
     genome: Genome
     chunks: Callable[[int], Iterator[Alleles]]
     files: tuple[Path, ...]
+    regions: Loci | None = None
 
 
 def open_source(
@@ -116,9 +119,7 @@ def open_source(
 
 
 def _own_sequences(path: Path) -> Source:
-    parquet = path.suffix.lower() in PARQUET_SUFFIXES
-    names = pyarrow.parquet.read_schema(path).names if parquet else first_fields(path)
-    if delimited.find(names, SEQUENCE_NAMES) is None:
+    if delimited.find(column_names(path), SEQUENCE_NAMES) is None:
         raise InputError(
             f"{path}: the variants are on a genome; name its FASTA file with --genome (or a table of sequences with "
             "--sequences)"
@@ -128,6 +129,11 @@ def _own_sequences(path: Path) -> Source:
     return Source(path, "table", contigs, lambda rows: own_sequence_chunks(table, contigs, rows), (path,))
 
 
+def column_names(path: Path) -> list[str]:
+    """Read the names of a table's columns."""
+    return pyarrow.parquet.read_schema(path).names if path.suffix.lower() in PARQUET_SUFFIXES else first_fields(path)
+
+
 def _saturation(words: str, contigs: Genome, files: tuple[Path, ...]) -> Source:
     path = Path(words)
     is_file = path.is_file()
@@ -135,7 +141,7 @@ def _saturation(words: str, contigs: Genome, files: tuple[Path, ...]) -> Source:
         existing_file(path, "BED file")  # raises
     regions = read_bed(path, contigs) if is_file else parse_region(words, contigs)
     read = (path, *files) if is_file else files
-    return Source(path, "saturation", contigs, lambda rows: saturation_chunks(regions, contigs, rows), read)
+    return Source(path, "saturation", contigs, lambda rows: saturation_chunks(regions, contigs, rows), read, regions)
 
 
 def _as_genome(table: Table) -> Genome:
@@ -194,8 +200,11 @@ def opened_vcf(path: Path, drop_samples: bool = False) -> Iterator[Any]:
             raise InputError(
                 f"{path}: cannot be read as VCF or BCF; is it one, with its header ('##fileformat=VCF...')?"
             ) from error
-        with file:
+        try:
             yield file
+        finally:
+            with suppress(OSError):  # of a damaged file, said where it was read
+                file.close()
 
 
 @contextmanager
@@ -292,6 +301,8 @@ def table_chunks(path: Path, genome: Genome, rows: int) -> Iterator[Alleles]:
         contig = _contigs(content[chrom].cast(pa.large_string()).to_pylist(), genome)
         yield _from_columns(path, content, contig, names, record, genome)
         record += content.num_rows
+    if not record:  # a file without a header has no rows either
+        _variant_columns(path, column_names(path), CHROM_NAMES, POS_NAMES, REF_NAMES, ALT_NAMES)
 
 
 def own_sequence_chunks(table: Table, genome: Genome, rows: int) -> Iterator[Alleles]:

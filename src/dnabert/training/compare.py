@@ -199,8 +199,8 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
         "split": None if options["split"] is None else list(options["split"]),
         "processes": processes.count(),
     }
-    always = ("long", "window", "method", "rank", "from_scratch", "class_weights", "layer_decay", "split_by", "length")
-    known |= {name: options[name] for name in (*always, "rows", "share", "batch_size", "dropout", "seed")}
+    model = ("features", "long", "window", "method", "rank", "from_scratch", "class_weights", "layer_decay", "dropout")
+    known |= {name: options[name] for name in (*model, "split_by", "length", "rows", "share", "batch_size", "seed")}
     return known | {name: options[name] for name in ("task", "epochs", "learning_rate") if options[name] is not None}
 
 

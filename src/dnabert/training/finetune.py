@@ -51,6 +51,8 @@ METHODS = ("full", "lora", "frozen")
 """What is learned: all weights, adapters and the head, or the head alone."""
 RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
+FEATURES = ("mean", "cls")
+"""What the head reads of a sequence: the mean of its k-mers, or BERT's pooler on `[CLS]`."""
 POOLINGS = ("mean", "attention", "lstm", "concat")
 """How the windows of a long sequence become one vector."""
 OVERLAP = 8
@@ -100,6 +102,7 @@ def finetune(
     rows: int | None = None,
     share: float = 1.0,
     strand: str | None = None,
+    features: str = "mean",
     long: str | None = None,
     window: int | None = None,
     method: str = "full",
@@ -152,6 +155,9 @@ def finetune(
         `given`: sequences are read as they stand. `both`: each is trained on from either strand at random, and
         predictions are the mean over both, for what does not depend on the strand. `given` by default: nothing in a
         sequence says that its strand does not matter.
+    features : str
+        What the head reads of a sequence's last layer: `mean`, the mean of its k-mers, or `cls`, `[CLS]` through BERT's
+        pooler, as the original does. `per-base` reads every base's k-mer.
     long : str, optional
         For sequences longer than the model takes: cut them into windows that overlap by an eighth, and make one vector
         of theirs by `mean`, `attention`, `lstm` or `concat`. For `per-base` the windows are joined in the middle of
@@ -208,6 +214,7 @@ def finetune(
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     for option, value, choices in (
         ("--strand", strand, STRANDS),
+        ("--features", features, FEATURES),
         ("--long", long, POOLINGS),
         ("--method", method, METHODS),
     ):
@@ -228,7 +235,7 @@ def finetune(
         seed=seed,
     )
     truths = [None if part is None else targets.truth(part, found) for part in parts]
-    loaded = _load(model, found, parts, seed, dropout, strand, long, window, method, from_scratch)
+    loaded = _load(model, found, parts, seed, dropout, strand, features, long, window, method, from_scratch)
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
     settings: dict[str, Any] = {
         "data": [str(Path(path).resolve()) for path in as_paths(data)],
@@ -237,6 +244,7 @@ def finetune(
         "annotation": None if annotation is None else str(Path(annotation).resolve()),
         "task": found.kind,
         "strand": strand or "given",
+        "features": features,
         "long": long,
         "window": window,
         "from_scratch": from_scratch,
@@ -294,6 +302,7 @@ def _load(
     seed: int,
     dropout: float,
     strand: str | None,
+    features: str,
     long: str | None,
     window: int | None,
     method: str,
@@ -302,6 +311,8 @@ def _load(
     """Load the model with a new head, and check that all rows fit it."""
     if method == "frozen" and task.kind == "per-base":
         raise InputError("--method frozen: a class for each base needs the encoder to learn; give full or lora")
+    if method == "frozen" and features != "mean":
+        raise InputError(f"--method frozen reads the mean of the k-mers, not {features}; leave --features out")
     if method == "frozen" and long not in (None, "mean"):
         raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
     loaded = checkpoint.load(
@@ -311,7 +322,7 @@ def _load(
         seed=seed,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=0.0,
-        features="mean" if method == "frozen" else "cls",
+        features=features,
         strand=strand or "given",
         label_columns=list(task.columns),
         bases=int((parts.train.ends - parts.train.starts).max()),
@@ -410,7 +421,7 @@ def _write_adapters(job: _Job, adapted: Any) -> None:
     """Write the adapters alone beside the merged model: a hundredth of its size."""
     loaded, config = job.engine.checkpoint, job.engine.checkpoint.model.config
     base = Path(job.settings["model"])
-    kept = ("strand", "label_columns", "bases", "long", "window", "window_step", "long_windows")
+    kept = ("features", "strand", "label_columns", "bases", "long", "window", "window_step", "long_windows")
     record = {
         "base": str(base.resolve()) if base.exists() else job.settings["model"],
         "task": loaded.task,
