@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -63,9 +64,11 @@ def write_fasta(path: Path, contigs: dict[str, str], width: int = 60) -> Path:
     return path
 
 
-def tiny_model(folder: Path, task: str = "masked-lm", k: int = 4, labels: tuple[str, ...] = (), seed: int = 3) -> Path:
-    """Write the directory of a tiny random model."""
-    config = presets.configuration(TINY, k, **(checkpoint.outputs(task, labels) if labels else {}))
+def tiny_model(
+    folder: Path, task: str = "masked-lm", k: int = 4, labels: tuple[str, ...] = (), seed: int = 3, **entries: Any
+) -> Path:
+    """Write the directory of a tiny random model, with more entries of its configuration."""
+    config = presets.configuration(TINY, k, **(checkpoint.outputs(task, labels) if labels else {}) | entries)
     model = presets.new_model(config, task, k, seed)
     with torch.no_grad():  # far from its start, so that no agreement comes from weights near 0
         generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Attention of [CLS]: transformers' own weights, read without keeping them."""
+"""Attention of what the head reads: transformers' own weights, read without keeping them."""
 
 from pathlib import Path
 
@@ -62,6 +62,23 @@ def test_scores_are_transformers_attention(
         rows = maps[list(layers) if layers else slice(None)][:, list(heads) if heads else slice(None), 0]
         np.testing.assert_allclose(score[: len(sequence)], plain_score(rows.sum(axis=(0, 1)), len(sequence)), atol=2e-6)
         assert np.isnan(score[len(sequence) :]).all()
+
+
+@pytest.mark.parametrize("rollout", [False, True])
+def test_a_head_of_means_reads_the_mean_of_the_kmers(tmp_path: Path, rng: np.random.Generator, rollout: bool) -> None:
+    folder = tiny_model(tmp_path / "model", "classification", labels=("0", "1"), features="mean")
+    sequences = [random_dna(length, rng) for length in (30, 4, 57, 30)]
+    scores = load(folder, precision="float32").attention(sequences, rollout=rollout)
+    for sequence, score in zip(sequences, scores, strict=True):
+        maps = their_maps(folder, sequence).numpy()
+        paid = maps[-1].sum(axis=0)
+        if rollout:
+            paid = np.eye(maps.shape[-1])
+            for weights in maps:
+                paid = (0.5 * weights.mean(axis=0) + 0.5 * np.eye(len(paid))) @ paid
+        np.testing.assert_allclose(
+            score[: len(sequence)], plain_score(paid[1:-1].mean(axis=0), len(sequence)), atol=2e-6
+        )
 
 
 @pytest.mark.parametrize("layer", [0, 1])

@@ -302,6 +302,34 @@ def test_a_frozen_encoder_with_logistic_regression(
     assert again.metrics[main] == result.test.metrics[main]
 
 
+@pytest.mark.parametrize("features", ["mean", "cls"])
+def test_the_head_reads_what_is_asked_for(features: str, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    result = dnabert.finetune(data, model, tmp_path / "out", features=features, **TUNE | {"epochs": 1})
+    loaded = checkpoint.load(result.folder).model
+    sequence = random_dna(40, rng)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(result.folder)
+    theirs = transformers.BertModel.from_pretrained(result.folder).eval()
+    with torch.no_grad():
+        found = theirs(**tokenizer(sequence, return_tensors="pt"))
+        read = found.last_hidden_state[:, 1:-1].mean(dim=1) if features == "mean" else found.pooler_output
+        expected = loaded.classifier(read)
+    got = dnabert.load(result.folder, precision="float32").predict([sequence]).logits
+    np.testing.assert_allclose(got, expected.numpy(), atol=1e-5)
+    assert any("pooler" in name for name in loaded.state_dict()) == (features == "cls")
+
+
+def test_what_the_head_cannot_read(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    for options, message in (
+        ({"features": "max"}, "--features max: give one of mean, cls"),
+        ({"features": "cls", "method": "frozen"}, "--method frozen reads the mean of the k-mers, not cls"),
+    ):
+        with pytest.raises(InputError, match=message):
+            dnabert.finetune(data, model, tmp_path / "out", **TUNE | options)
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_frozen_encoder_lets_classes_count_alike(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     def row() -> str:
         rare = rng.random() < 0.1

@@ -25,7 +25,7 @@ def explain(
         str,
         typer.Option(
             "--method",
-            help="attention (of [CLS], the paper's), ism (every mutation), ig (integrated gradients) or context "
+            help="attention (the paper's), ism (every mutation), ig (integrated gradients) or context "
             "(attention to --position).",
         ),
     ] = "attention",
