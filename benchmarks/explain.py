@@ -42,7 +42,7 @@ def main(
         ways: dict[str, Callable[[], object]] = {
             "prediction": partial(predict, started, some),
             "attention, last layer": partial(attention, started, some),
-            "attention, all layers": partial(attention, started, some, layers=None),
+            "attention, all layers": partial(attention, started, some, layers="all"),
             "rollout": partial(attention, started, some, rollout=True),
         }
         seconds = interleaved(ways, repeats)

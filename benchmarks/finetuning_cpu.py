@@ -88,7 +88,7 @@ def theirs(model: Path, data: Path, settings: dict[str, Any], folder: Path) -> d
 
 def ours(model: Path, data: Path, settings: dict[str, Any], folder: Path) -> dict[str, float]:
     """Train as `dnabert finetune` does."""
-    result = dnabert.finetune(data, model, folder, dropout=DROPOUT, **settings)
+    result = dnabert.finetune(data, model, folder, features="cls", dropout=DROPOUT, **settings)
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     seconds = next(entry["train_runtime"] for entry in log if "train_runtime" in entry)
     assert result.test is not None

@@ -1,6 +1,7 @@
 """Attention of what the head reads: transformers' own weights, read without keeping them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,22 +46,30 @@ def plain_score(row: np.ndarray, bases: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("layers", "heads"), [((-1,), None), ((0,), None), (None, None), ((0, -1), (1, 3)), ((1,), (0,))]
+    ("options", "layers", "heads"),
+    [
+        ({}, [1], [0, 1, 2, 3]),
+        ({"layers": (0,)}, [0], [0, 1, 2, 3]),
+        ({"layers": "all", "heads": "all"}, [0, 1], [0, 1, 2, 3]),
+        ({"layers": (0, -1), "heads": (1, 3)}, [0, 1], [1, 3]),
+        ({"layers": (1,), "heads": (0,)}, [1], [0]),
+    ],
 )
 def test_scores_are_transformers_attention(
     folder: Path,
     model: LoadedModel,
     rng: np.random.Generator,
-    layers: tuple[int, ...] | None,
-    heads: tuple[int, ...] | None,
+    options: dict[str, Any],
+    layers: list[int],
+    heads: list[int],
 ) -> None:
     sequences = [random_dna(length, rng) for length in (30, 4, 57, 30)]
-    scores = model.attention(sequences, layers=layers, heads=heads)
+    scores = model.attention(sequences, **options)
     assert scores.shape == (4, 57)
     for sequence, score in zip(sequences, scores, strict=True):
         maps = their_maps(folder, sequence).numpy()
-        rows = maps[list(layers) if layers else slice(None)][:, list(heads) if heads else slice(None), 0]
-        np.testing.assert_allclose(score[: len(sequence)], plain_score(rows.sum(axis=(0, 1)), len(sequence)), atol=2e-6)
+        row = maps[layers][:, heads, 0].sum(axis=(0, 1))
+        np.testing.assert_allclose(score[: len(sequence)], plain_score(row, len(sequence)), atol=2e-6)
         assert np.isnan(score[len(sequence) :]).all()
 
 
@@ -71,7 +80,7 @@ def test_a_head_of_means_reads_the_mean_of_the_kmers(tmp_path: Path, rng: np.ran
     scores = load(folder, precision="float32").attention(sequences, rollout=rollout)
     for sequence, score in zip(sequences, scores, strict=True):
         maps = their_maps(folder, sequence).numpy()
-        paid = maps[-1].sum(axis=0)
+        paid = maps.sum(axis=(0, 1))
         if rollout:
             paid = np.eye(maps.shape[-1])
             for weights in maps:

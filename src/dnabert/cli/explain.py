@@ -39,8 +39,13 @@ def explain(
         ),
     ] = None,
     layers: Annotated[
-        str, typer.Option("--layers", help="For attention and context: all, or numbers from 0, negative from the last.")
-    ] = "-1",
+        str | None,
+        typer.Option(
+            "--layers",
+            help="For attention and context: all, or numbers, negative from the last; default: by what the head reads.",
+            show_default=False,
+        ),
+    ] = None,
     heads: Annotated[str, typer.Option("--heads", help="For attention and context: all, or numbers from 0.")] = "all",
     rollout: Annotated[
         bool, typer.Option("--rollout", help="For attention: follow it through the layers up to the one chosen.")

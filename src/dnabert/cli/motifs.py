@@ -43,8 +43,13 @@ def motifs(
     ] = None,
     strand: ModelStrand = None,
     layers: Annotated[
-        str, typer.Option("--layers", help="For attention: all, or numbers from 0, negative from the last.")
-    ] = "-1",
+        str | None,
+        typer.Option(
+            "--layers",
+            help="For attention: all, or numbers, negative from the last; default: by what the head reads.",
+            show_default=False,
+        ),
+    ] = None,
     heads: Annotated[str, typer.Option("--heads", help="For attention: all, or numbers from 0.")] = "all",
     min_length: Annotated[int, typer.Option("--min-length", help="For attention: bases of the shortest region.")] = 5,
     min_instances: Annotated[int, typer.Option("--min-instances", help="For attention: fewest sites of a motif.")] = 3,

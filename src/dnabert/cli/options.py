@@ -85,6 +85,6 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
         raise InputError(f"{option} {text}: whole numbers separated by commas are required") from None
 
 
-def some_or_all(text: str, option: str) -> tuple[int, ...] | None:
-    """Read whole numbers separated by commas; None for `all`."""
-    return None if text == "all" else whole_numbers(text, option)
+def some_or_all(text: str | None, option: str) -> tuple[int, ...] | str | None:
+    """Read whole numbers separated by commas, or `all`."""
+    return text if text is None or text == "all" else whole_numbers(text, option)

@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,14 +20,18 @@ from dnabert.sequence import tables
 from dnabert.sequence.kmers import fold_to_bases
 
 LAST_LAYER = (-1,)
+ALL = "all"
+
+Chosen: TypeAlias = Sequence[int] | str | None
+"""Numbers of layers or heads, `all`, or None: what is usual."""
 
 
 def attention(
     engine: Engine,
     sequences: Given,
     *,
-    layers: Sequence[int] | None = LAST_LAYER,
-    heads: Sequence[int] | None = None,
+    layers: Chosen = None,
+    heads: Chosen = None,
     rollout: bool = False,
     batch_tokens: int | None = None,
     out: np.ndarray | None = None,
@@ -43,9 +48,10 @@ def attention(
         With any model.
     sequences : Table, pyarrow string array or sequence of str
         Raw DNA.
-    layers : sequence of int, optional
-        Which layers, from 0; negative ones count from the last. None is all; the last by default.
-    heads : sequence of int, optional
+    layers : sequence of int or `all`, optional
+        Which layers, from 0; negative ones count from the last. By default the last where `[CLS]` is read, as in the
+        paper, and all where the mean of the k-mers is.
+    heads : sequence of int or `all`, optional
         Which heads of these layers, from 0; all by default.
     rollout : bool
         Follow attention through the layers up to the chosen one, residual connections included (Abnar and Zuidema
@@ -70,15 +76,14 @@ def attention(
     table = as_table(sequences)
     loaded = engine.checkpoint
     config = loaded.model.config
-    chosen = choose("layer", layers, config.num_hidden_layers)
+    mean = reads_mean(config)
+    usual = ALL if mean and not rollout else LAST_LAYER
+    chosen = choose("layer", usual if layers is None else layers, config.num_hidden_layers)
     some = choose("head", heads, config.num_attention_heads)
     if rollout and len(chosen) > 1:
-        if layers is not None:
-            raise InputError(f"rollout follows attention up to one layer, {len(chosen)} are given; name one")
-        chosen = chosen[-1:]
+        raise InputError(f"rollout follows attention up to one layer, {len(chosen)} are given; name one")
     lengths = np.diff(table.offsets)
     out = empty_scores(table) if out is None else out
-    mean = reads_mean(config)
     make: MakeReader = (
         functools.partial(_rollout_reader, layer=chosen[-1], heads=some, mean=mean)
         if rollout
@@ -100,9 +105,11 @@ def empty_scores(table: tables.Table, *more: int) -> np.ndarray:
     return np.full((table.rows, int(np.diff(table.offsets).max(initial=0)), *more), np.nan, dtype=np.float32)
 
 
-def choose(what: str, numbers: Sequence[int] | None, count: int) -> list[int]:
+def choose(what: str, numbers: Chosen, count: int) -> list[int]:
     """Number the layers or heads that are chosen, from 0, in order; raise InputError for one there is not."""
-    if numbers is None:
+    if numbers is None or isinstance(numbers, str):
+        if numbers not in (None, ALL):
+            raise InputError(f"{what}s '{numbers}': give their numbers, or all")
         return list(range(count))
     for number in numbers:
         if not -count <= number < count:

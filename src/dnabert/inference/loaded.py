@@ -1,7 +1,6 @@
 """The model as users hold it: `dnabert.load(path)`."""
 
 import os
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -70,11 +69,11 @@ class LoadedModel:
         self,
         sequences: Given,
         *,
-        layers: Sequence[int] | None = attention.LAST_LAYER,
-        heads: Sequence[int] | None = None,
+        layers: attention.Chosen = None,
+        heads: attention.Chosen = None,
         rollout: bool = False,
     ) -> np.ndarray:
-        """Score each base by the attention of `[CLS]` to it: `dnabert.inference.attention.attention`."""
+        """Score each base by attention: `dnabert.inference.attention.attention`."""
         return attention.attention(self.engine, sequences, layers=layers, heads=heads, rollout=rollout)
 
 

@@ -7,12 +7,10 @@ import numpy as np
 import torch
 
 from dnabert.errors import InputError
-from dnabert.inference.attention import LAST_LAYER, choose, full_map, read_batch, summing_reader
+from dnabert.inference.attention import LAST_LAYER, Chosen, choose, full_map, read_batch, summing_reader
 from dnabert.inference.engine import Engine, Given, as_table, run, stream
 from dnabert.sequence import tables, windows
 from dnabert.sequence.kmers import fold_to_bases
-
-Layers = tuple[int, ...] | None
 
 
 def context(
@@ -20,8 +18,8 @@ def context(
     sequences: Given,
     position: int,
     *,
-    layers: Layers = LAST_LAYER,
-    heads: Layers = None,
+    layers: Chosen = None,
+    heads: Chosen = None,
     batch_tokens: int | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -38,8 +36,8 @@ def context(
         Aligned: all of one length.
     position : int
         0-based; negative ones count from the end.
-    layers, heads : tuple of int, optional
-        As in `dnabert.inference.attention.attention`.
+    layers, heads : sequence of int or `all`, optional
+        The last layer and all heads by default.
     batch_tokens : int, optional
         Tokens computed at a time.
     out : np.ndarray, float32, shape (sequences, bases), optional
@@ -81,7 +79,7 @@ def context(
         maps = (full_map(query[start:end], key[start:end], scaling).sum(dim=0) for start, end in bounds)
         return torch.stack([weights[:, columns].mean(dim=1) for weights in maps])  # (sequences, tokens)
 
-    chosen = choose("layer", layers, loaded.model.config.num_hidden_layers)
+    chosen = choose("layer", LAST_LAYER if layers is None else layers, loaded.model.config.num_hidden_layers)
     some = choose("head", heads, loaded.model.config.num_attention_heads)
     make = functools.partial(summing_reader, layers=chosen, heads=some, compute=to_position)
     out = np.zeros((table.rows, bases), dtype=np.float32) if out is None else out
@@ -95,7 +93,7 @@ def context(
 
 
 def attention_map(
-    engine: Engine, sequences: Given, row: int = 0, *, layers: Layers = LAST_LAYER, heads: Layers = None
+    engine: Engine, sequences: Given, row: int = 0, *, layers: Chosen = None, heads: Chosen = None
 ) -> np.ndarray:
     """Compute the attention of each base of a sequence to each.
 
@@ -106,8 +104,8 @@ def attention_map(
     sequences : Table, pyarrow string array or sequence of str
     row : int
         Which of them.
-    layers, heads : tuple of int, optional
-        As in `dnabert.inference.attention.attention`; attention is summed over both.
+    layers, heads : sequence of int or `all`, optional
+        The last layer and all heads by default; attention is summed over both.
 
     Returns
     -------
@@ -123,7 +121,7 @@ def attention_map(
     if not 0 <= row < table.rows:
         raise InputError(f"--row {row}: there are {table.rows} sequences, 0 to {table.rows - 1}")
     loaded = engine.checkpoint
-    chosen = choose("layer", layers, loaded.model.config.num_hidden_layers)
+    chosen = choose("layer", LAST_LAYER if layers is None else layers, loaded.model.config.num_hidden_layers)
     some = choose("head", heads, loaded.model.config.num_attention_heads)
 
     def whole(query: torch.Tensor, key: torch.Tensor, _: torch.Tensor, scaling: float) -> torch.Tensor:

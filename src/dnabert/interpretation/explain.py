@@ -13,7 +13,7 @@ import numpy as np
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing_files
 from dnabert.inference import engine
-from dnabert.inference.attention import LAST_LAYER, attention
+from dnabert.inference.attention import Chosen, attention
 from dnabert.inference.engine import Engine
 from dnabert.inference.predict import STRANDS, predict
 from dnabert.interpretation import plots
@@ -52,8 +52,8 @@ class Settings(NamedTuple):
 
     method: str = "attention"
     target: str | None = None
-    layers: tuple[int, ...] | None = LAST_LAYER
-    heads: tuple[int, ...] | None = None
+    layers: Chosen = None
+    heads: Chosen = None
     rollout: bool = False
     position: int | None = None
     steps: int = STEPS
@@ -89,8 +89,8 @@ def explain(
     method: str = "attention",
     genome: str | os.PathLike[str] | None = None,
     target: str | None = None,
-    layers: tuple[int, ...] | None = LAST_LAYER,
-    heads: tuple[int, ...] | None = None,
+    layers: Chosen = None,
+    heads: Chosen = None,
     rollout: bool = False,
     position: int | None = None,
     row: int = 0,
@@ -121,8 +121,9 @@ def explain(
         FASTA file that intervals refer to; tracks are written for intervals.
     target : str, optional
         For `ism` and `ig`: the class whose logit is explained; by default the second of two, else the predicted one.
-    layers, heads : tuple of int, optional
-        For `attention` and `context`: which, from 0 (negative from the last); None is all. The last layer by default.
+    layers, heads : sequence of int or `all`, optional
+        For `attention` and `context`: which, from 0 (negative from the last). All heads by default; the last layer, but
+        for `attention` all layers where the head reads the mean of the k-mers.
     rollout : bool
         For `attention`: follow it through all layers.
     position : int, optional

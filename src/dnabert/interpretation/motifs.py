@@ -13,7 +13,7 @@ from scipy import stats
 
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing_files
-from dnabert.inference.attention import LAST_LAYER
+from dnabert.inference.attention import Chosen
 from dnabert.inference.engine import Engine
 from dnabert.inference.predict import STRANDS
 from dnabert.interpretation import plots
@@ -110,8 +110,8 @@ def find_motifs(
     genome: str | os.PathLike[str] | None = None,
     target: str | None = None,
     strand: str | None = None,
-    layers: tuple[int, ...] | None = LAST_LAYER,
-    heads: tuple[int, ...] | None = None,
+    layers: Chosen = None,
+    heads: Chosen = None,
     min_length: int = MIN_LENGTH,
     min_instances: int = MIN_INSTANCES,
     window: int = WINDOW,
@@ -148,7 +148,7 @@ def find_motifs(
         The class: the second of two by default.
     strand : str
         `given`, or `both`: as in `dnabert.explain`.
-    layers, heads : tuple of int, optional
+    layers, heads : sequence of int or `all`, optional
         As in `dnabert.explain`.
     min_length : int
         For `attention`: bases of the shortest region.
@@ -211,8 +211,8 @@ def _settings(
     scores: str | os.PathLike[str] | None,
     target: str | None,
     strand: str | None,
-    layers: tuple[int, ...] | None,
-    heads: tuple[int, ...] | None,
+    layers: Chosen,
+    heads: Chosen,
     batch_tokens: int | None,
 ) -> Settings:
     for option, value, allowed in (("--finder", finder, FINDERS), ("--strand", strand or "given", STRANDS)):
