@@ -39,6 +39,18 @@ def planted(rng: np.random.Generator, rows: int) -> tuple[list[str], list[np.nda
     return positives, scores, [random_dna(45, rng) for _ in range(rows)]
 
 
+def test_what_exceeds_the_upper_quartile(rng: np.random.Generator) -> None:
+    scores = padded([rng.random(length) + 1 for length in (40, 7, 1, 30)])
+    found = regions.above_quartile(scores)
+    for row, one in zip(scores, found, strict=True):
+        known = row[np.isfinite(row)]
+        least = np.quantile(known, 0.75, method="inverted_cdf")
+        np.testing.assert_allclose(one[: len(known)], np.clip(known - least, 0, None))
+        assert np.isnan(one[len(known) :]).all()
+    assert len(regions.find_regions(scores, 1).rows) == 0  # nothing is ten times the least
+    assert len(regions.find_regions(found, 1).rows) > 0
+
+
 def padded(scores: list[np.ndarray]) -> np.ndarray:
     out = np.full((len(scores), max(map(len, scores))), np.nan)
     for row, score in enumerate(scores):

@@ -33,7 +33,9 @@ from dnabert.interpretation.finders import (
 from dnabert.interpretation.matching import Instances, Match, best_matches, consensus, find_instances, trim
 from dnabert.interpretation.pages import Entry, write_index
 from dnabert.interpretation.places import place_of
+from dnabert.interpretation.regions import above_quartile
 from dnabert.interpretation.scores import check_belongs, read_npz
+from dnabert.model.heads import reads_mean
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
 from dnabert.sequence.motif_files import Motifs, read_database, write_meme
@@ -186,6 +188,7 @@ def find_motifs(
     values = _scores(started, table, settings, scores)
     if finder == "attention":
         assert other is not None
+        values = above_quartile(values) if reads_mean(started.checkpoint.model.config) else values
         search = find_by_attention(values, table, other, options)
     else:
         search = find_by_modisco(values, table)

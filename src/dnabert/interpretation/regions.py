@@ -11,6 +11,9 @@ ABOVE_MINIMUM = 10
 """A region's scores are above its sequence's mean, and above this many times its minimum (Ji et al. 2021)."""
 
 
+QUARTILE = 0.75
+
+
 class Regions(NamedTuple):
     """Regions of sequences, in the order of the rows.
 
@@ -50,6 +53,27 @@ class Texts(NamedTuple):
     def number(self) -> int:
         """The number of texts."""
         return len(self.offsets) - 1
+
+
+def above_quartile(scores: np.ndarray) -> np.ndarray:
+    """Take from each score the upper quartile of its sequence, 0 where that is more.
+
+    The mean attention of many tokens never comes near 0, so that no score is ten times the least one, or all are near
+    the mean. What stands out is what exceeds the quartile.
+
+    Parameters
+    ----------
+    scores : np.ndarray, float, shape (sequences, longest)
+        NaN after the end of a shorter sequence.
+
+    Returns
+    -------
+    np.ndarray, float, shape (sequences, longest)
+    """
+    known = np.isfinite(scores).sum(axis=1, keepdims=True)
+    at = np.maximum(np.ceil(QUARTILE * known).astype(np.int64) - 1, 0)
+    quartile = np.take_along_axis(np.sort(scores, axis=1), at, axis=1)  # NaN comes last
+    return np.maximum(scores - quartile, 0)
 
 
 def find_regions(scores: np.ndarray, min_length: int) -> Regions:
