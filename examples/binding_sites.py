@@ -11,6 +11,7 @@ writes.
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pyarrow.compute as pc
 import typer
 from pyarrow import csv
@@ -18,6 +19,7 @@ from pyarrow import csv
 import dnabert
 
 SPLIT = (0.8, 0.1, 0.1)
+TSV = csv.WriteOptions(delimiter="\t", quoting_style="none")
 AWAY = 500
 """Bases between a negative window and the nearest site, at least."""
 
@@ -31,18 +33,16 @@ def main(
     width: Annotated[int, typer.Option(help="Bases of a window.")] = 101,
     epochs: Annotated[int | None, typer.Option(help="Of fine-tuning; by default by the number of sites.")] = None,
     seed: Annotated[int, typer.Option()] = 0,
-    mutated: Annotated[int, typer.Option(help="Sites whose every mutation is computed.")] = 20,
+    mutated: Annotated[int, typer.Option(help="Sites, the surest, whose every mutation is computed.")] = 20,
 ) -> None:
     """Make negatives, fine-tune, evaluate, explain, and find motifs."""
-    data, few = out / "windows.tsv", out / "few.tsv"
+    data, all_sites, few = (out / f"{name}.tsv" for name in ("windows", "sites", "surest"))
     out.mkdir(parents=True, exist_ok=True)
     rows = dnabert.make_negatives(
         sites, data, method="genome", genome=genome, length=width, margin=AWAY, seed=seed
     ).columns
     positives = rows.filter(pc.equal(rows["label"], "1"))
-    sets = {out / "sites.tsv": positives, few: positives.slice(0, mutated)}
-    for path, part in sets.items():
-        csv.write_csv(part, path, csv.WriteOptions(delimiter="\t", quoting_style="none"))
+    csv.write_csv(positives, all_sites, TSV)
 
     # whole chromosomes are held out; binding has no strand
     tuned = out / "model"
@@ -53,14 +53,15 @@ def main(
     mcc = result.test.metrics["mcc"]
     print(f"Test chromosomes: MCC {mcc.value:.3f} ({mcc.low:.3f} to {mcc.high:.3f})")
 
-    dnabert.explain(tuned, out / "sites.tsv", out / "attention", genome=genome, strand="both", overwrite=True)
+    sure = dnabert.load(tuned).predict(positives["sequence"].to_pylist()).probabilities[:, 1]
+    csv.write_csv(positives.take(np.argsort(-sure, kind="stable")[:mutated]), few, TSV)
+
+    dnabert.explain(tuned, all_sites, out / "attention", genome=genome, overwrite=True)
     for method in ("ism", "ig"):
-        dnabert.explain(tuned, few, out / method, method=method, genome=genome, strand="both", overwrite=True)
+        dnabert.explain(tuned, few, out / method, method=method, genome=genome, overwrite=True)
     dnabert.explain(tuned, few, out / "context", method="context", position=width // 2, genome=genome, overwrite=True)
 
-    found = dnabert.find_motifs(
-        tuned, data, out / "motifs", target="1", database=database, strand="both", overwrite=True
-    ).motifs
+    found = dnabert.find_motifs(tuned, data, out / "motifs", target="1", database=database, overwrite=True).motifs
     for motif in found[:5]:
         named = f"{motif.match.name}, q = {motif.match.q:.1e}" if motif.match else ""
         print(f"{motif.name}\t{motif.consensus}\t{motif.positives} positives, {motif.negatives} negatives\t{named}")
