@@ -17,7 +17,7 @@ import numpy as np
 import typer
 
 from benchmarks.inputs import K, random_model, random_table
-from benchmarks.record import interleaved, peak_memory, rate, record
+from benchmarks.record import RESULTS, interleaved, peak_memory, rate, record
 from dnabert.inference import engine
 from dnabert.inference.attention import attention
 from dnabert.inference.predict import predict
@@ -30,18 +30,21 @@ def main(
     sequences: Annotated[int, typer.Option(help="Sequences.")] = 10_000,
     bases: Annotated[int, typer.Option(help="Bases of each.")] = 300,
     timed: Annotated[int, typer.Option(help="Sequences of the timed turns.")] = 512,
+    features: Annotated[str, typer.Option(help="What the head reads: mean or cls.")] = "mean",
     repeats: Annotated[int, typer.Option(help="Timed turns.")] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    results: Annotated[Path, typer.Option(help="Where the result goes.")] = RESULTS,
 ) -> None:
     """Time prediction and attention in turns on some sequences, then compute attention for all."""
     tokens = bases - K + 3
     with tempfile.TemporaryDirectory() as folder:
-        started = engine.start(random_model(preset, "classification", Path(folder) / "model"), device, precision)
+        model = random_model(preset, "classification", Path(folder) / "model", features=features)
+        started = engine.start(model, device, precision)
         some = random_table([tokens] * timed)
         ways: dict[str, Callable[[], object]] = {
             "prediction": partial(predict, started, some),
-            "attention, last layer": partial(attention, started, some),
+            "attention, last layer": partial(attention, started, some, layers=(-1,)),
             "attention, all layers": partial(attention, started, some, layers="all"),
             "rollout": partial(attention, started, some, rollout=True),
         }
@@ -67,7 +70,8 @@ def main(
             "the original's array, computed (MB)": round(sequences * HEADS * tokens**2 * 8 / 1e6),
             "processor time (s)": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime),
         }
-    record("explain", {"preset": preset, "device": str(started.device), "precision": str(started.precision)} | figures)
+    facts = {"preset": preset, "features": features, "device": str(started.device), "precision": str(started.precision)}
+    record(f"explain_{preset}_{features}", facts | figures, folder=results)
 
 
 if __name__ == "__main__":

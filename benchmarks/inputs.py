@@ -53,10 +53,13 @@ def random_table(tokens: Sequence[int], seed: int = 0) -> Table:
     return tables.from_sequences([decode_bases(rng.integers(0, 4, n + K - 3).astype(np.uint8)) for n in tokens])
 
 
-def random_model(preset: str, task: str, folder: Path) -> Path:
-    """Write a model of two classes, or a masked language model, with random weights: speed does not depend on them."""
+def random_model(preset: str, task: str, folder: Path, **entries: str) -> Path:
+    """Write a model of two classes, or a masked language model, with random weights: speed does not depend on them.
+
+    `entries` are more of its configuration.
+    """
     labels = ("0", "1") if task == "classification" else ()
-    model = presets.new_model(presets.configuration(presets.preset(preset), K), task, K, 0)
+    model = presets.new_model(presets.configuration(presets.preset(preset), K, **entries), task, K, 0)
     checkpoint.save(Checkpoint(model, task, K, 1, labels), folder, {})
     return folder
 

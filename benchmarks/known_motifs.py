@@ -36,7 +36,7 @@ def ctcf_peaks(fasta: Path, rows: int, out: Path) -> None:
     """Write the first CTCF peaks and their shuffles."""
     peaks = tables.select(tables.read(fasta), np.arange(rows))
     part = out.with_name("peaks.tsv")
-    tables.write(pa.table({"sequence": peaks.columns["sequence"]}), part)
+    tables.write(pa.table({"sequence": peaks.sequences}), part)
     dnabert.make_negatives(part, out, method="shuffle")
 
 

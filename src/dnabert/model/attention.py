@@ -69,18 +69,19 @@ def first_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor,
 def mean_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> torch.Tensor:
     """Compute the attention to each token, the mean over the sequence's k-mers; the rest as `first_rows`.
 
-    The weights of a few sequences at a time are there, as many as stay in a CPU's cache.
+    The weights of a few sequences at a time are there, as many as stay in a CPU's cache, in the model's own precision.
     """
     counts = cu_seqlens.diff()
     rows = query.new_zeros((len(counts), query.shape[1], int(counts.max())), dtype=torch.float32)
     done = 0
     with torch.autocast(query.device.type, enabled=False):
         for first, count, length in _cache_parts(_equal_length_runs(cu_seqlens), query.shape[1]):
-            q, k = (_by_head(tensor, (first, count, length)).float() for tensor in (query, key))
+            q, k = (_by_head(tensor, (first, count, length)) for tensor in (query, key))
             weights = torch.softmax(
                 torch.bmm(q * scaling, k.transpose(1, 2)), dim=-1
             )  # (count * heads, length, length)
-            rows[done : done + count, :, :length] = weights[:, 1:-1].mean(dim=1).view(count, -1, length)
+            mean = weights[:, 1:-1].mean(dim=1, dtype=torch.float32)
+            rows[done : done + count, :, :length] = mean.view(count, -1, length)
             done += count
     return rows
 
