@@ -56,6 +56,16 @@ def test_instances_are_found_on_both_strands(monkeypatch: pytest.MonkeyPatch) ->
     assert find_instances({}, table) == []
 
 
+def test_no_instance_lies_after_the_end_or_on_unknown_bases() -> None:
+    motif = "TTACCCGTTACC"
+    short, unknown = "ACGATGCAGCTAGCATG" + motif[:9] + "TTA", "A" * 8 + "TTACCNNTTACC" + "A" * 32
+    table = tables.from_sequences(["G" * 20 + motif + "G" * 20, short, unknown])
+    (found,) = find_instances({"M": motif_of(motif)}, table)
+    assert [row[:3] for row in zip(found.rows.tolist(), found.starts.tolist(), found.ends.tolist(), strict=True)] == [
+        (0, 20, 32)
+    ]
+
+
 def test_ends_that_say_nothing_are_cut_off() -> None:
     motif = np.concatenate([np.full((5, 4), 0.25), motif_of("ACG"), np.full((1, 4), 0.25), motif_of("T")])
     assert trim(motif) == slice(5, 10)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import dnabert
+from dnabert import InputError
 from dnabert.interpretation.finders import Finder, find_by_attention, find_by_modisco
 from dnabert.interpretation.matching import consensus
 from dnabert.interpretation.motifs import FoundMotifs, describe
 from dnabert.interpretation.places import place_of
-from dnabert.interpretation.scores import Scores, model_fingerprint, sequences_fingerprint, write_npz
+from dnabert.interpretation.scores import Scores, model_fingerprint, read_npz, sequences_fingerprint, write_npz
 from dnabert.model import checkpoint
 from dnabert.sequence import tables
 from dnabert.sequence.alphabet import decode_bases
@@ -57,6 +58,53 @@ def planted(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
 def find(model: Path, planted: Path, out: Path, **options: object) -> FoundMotifs:
     chosen: dict[str, object] = {"negatives": planted / "negatives.fa", "scores": planted / "scores.npz"} | options
     return dnabert.find_motifs(model, planted / "positives.fa", out, **chosen)  # type: ignore[arg-type]
+
+
+def test_the_rows_of_the_class_are_the_positives(model: Path, planted: Path, tmp_path: Path) -> None:
+    rows = [
+        f"{sequence}\t{label}"
+        for name, label in (("positives", 1), ("negatives", 0))
+        for sequence in tables.read(planted / f"{name}.fa").sequences.to_pylist()
+    ]
+    (tmp_path / "both.tsv").write_text("\n".join(["sequence\tlabel", *rows]) + "\n")
+    found = dnabert.find_motifs(
+        model,
+        tmp_path / "both.tsv",
+        tmp_path / "out",
+        negatives=planted / "negatives.fa",
+        scores=planted / "scores.npz",
+        target="1",
+    )
+    assert found.steps == find(model, planted, tmp_path / "same").steps
+
+
+def test_scores_that_are_of_something_else(model: Path, planted: Path, tmp_path: Path) -> None:
+    given = read_npz(planted / "scores.npz")
+    zeros = np.zeros((ROWS, BASES, 4), dtype=np.float32)
+    write_npz(given._replace(values=zeros, method="ism", target="0"), tmp_path / "ism.npz")
+    for options, message in (
+        ({"layers": (0,)}, "leave them out with --scores"),
+        (
+            {"scores": tmp_path / "ism.npz", "method": "attention"},
+            "scores of ism, the finder attention needs attention",
+        ),
+        ({"scores": tmp_path / "ism.npz", "finder": "modisco", "method": "ig"}, "scores of ism, not ig"),
+        ({"scores": tmp_path / "ism.npz", "finder": "modisco"}, "these scores explain the class '0', not '1'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            find(model, planted, tmp_path / "out", **options)
+        assert not (tmp_path / "out").exists()
+
+
+def test_intervals_of_another_length_are_refused(model: Path, planted: Path, tmp_path: Path) -> None:
+    (tmp_path / "wide.tsv").write_text("sequence\tchrom\tstart\tend\nACGTACGTAC\tc\t5\t14\n")
+    for run in (
+        lambda: dnabert.explain(model, tmp_path / "wide.tsv", tmp_path / "out"),
+        lambda: dnabert.find_motifs(model, tmp_path / "wide.tsv", tmp_path / "out", negatives=planted / "negatives.fa"),
+    ):
+        with pytest.raises(InputError, match="the sequence has 10 bases, its interval 5-14 is of another length"):
+            run()
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_planted_motif_is_found_named_and_located(model: Path, planted: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from dnabert.interpretation import plots
 from dnabert.interpretation.attribution import STEPS, contributions, integrated_gradients, ism, target_class
 from dnabert.interpretation.context import attention_map, context
 from dnabert.interpretation.pages import Entry, write_index
-from dnabert.interpretation.places import first_position, has_places, label
+from dnabert.interpretation.places import check_places, first_position, has_places, label
 from dnabert.interpretation.scores import (
     ROWS,
     Scores,
@@ -165,8 +165,10 @@ def explain(
         settings = settings._replace(strand=started.strand)
     table = tables.read(sequences, genome=genome)
     places = Genome.open(genome) if genome is not None and has_places(table) else None
+    check_places(table)
     loaded = started.checkpoint
-    if method in ("ism", "ig") and target_class(loaded, target) is None and settings.strand == "both":
+    column = target_class(loaded, target) if method in ("ism", "ig") else None
+    if method in ("ism", "ig") and column is None and settings.strand == "both":
         raise InputError(
             f"--strand both: say which class is explained, --target {' or '.join(loaded.labels)}; or --strand given"
         )
@@ -183,6 +185,7 @@ def explain(
             method,
             model_fingerprint(loaded),
             sequences_fingerprint(table),
+            "" if column is None else loaded.labels[column],
         )
         written = temporary / f"scores.{file_format}"
         if file_format == "npz":

@@ -8,7 +8,7 @@ from scipy import stats
 
 from dnabert.interpretation.plots import information
 from dnabert.progress import say, track_items
-from dnabert.sequence.alphabet import ACGT, CODE_OF_BYTE
+from dnabert.sequence.alphabet import ACGT, CODE_OF_BYTE, UNKNOWN
 from dnabert.sequence.motif_files import Motifs
 from dnabert.sequence.tables import Table
 
@@ -172,8 +172,11 @@ def find_instances(motifs: Motifs, table: Table, p: float = FIMO_P) -> list[Inst
             rows = range(first, min(first + FIMO_ROWS, table.rows))
             for parts, hits in zip(found, fimo(numbered, _one_hot(table, rows), threshold=p), strict=True):
                 row, start, end, strand, score, value = (hits[name].to_numpy() for name in columns)
-                whole = (row.astype(np.int64) + first, start.astype(np.int64), end.astype(np.int64))
-                parts.append(Instances(*whole, strand == "-", score, value))
+                row, start, end = (part.astype(np.int64) for part in (row, start, end))
+                real = _on_known_bases(table, row + first, start, end)
+                parts.append(
+                    Instances(*(part[real] for part in (row + first, start, end, strand == "-", score, value)))
+                )
             advance(len(rows))
     instances = []
     for parts in found:
@@ -181,6 +184,17 @@ def find_instances(motifs: Motifs, table: Table, p: float = FIMO_P) -> list[Inst
         order = np.lexsort((joined[1], joined[0]))
         instances.append(Instances(*(column[order] for column in joined)))
     return instances
+
+
+def _on_known_bases(table: Table, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Tell the places inside their sequences without N: FIMO scores what is not there higher than a misfit."""
+    if not len(rows):
+        return np.empty(0, dtype=bool)
+    first, last = table.offsets[rows.min()], table.offsets[rows.max() + 1]
+    unknown = np.concatenate([[0], np.cumsum(CODE_OF_BYTE[table.letters[first:last]] >= UNKNOWN)])
+    at, lengths = table.offsets[rows] - first, np.diff(table.offsets)[rows]
+    inside: np.ndarray = ends <= lengths
+    return inside & (unknown[at + starts] == unknown[at + np.minimum(ends, lengths)])
 
 
 def _one_hot(table: Table, rows: range) -> np.ndarray:

@@ -32,7 +32,7 @@ from dnabert.interpretation.finders import (
 )
 from dnabert.interpretation.matching import Instances, Match, best_matches, consensus, find_instances, trim
 from dnabert.interpretation.pages import Entry, write_index
-from dnabert.interpretation.places import place_of
+from dnabert.interpretation.places import check_places, place_of
 from dnabert.interpretation.regions import above_quartile
 from dnabert.interpretation.scores import check_belongs, read_npz
 from dnabert.model.heads import reads_mean
@@ -184,7 +184,8 @@ def find_motifs(
     known = None if database is None else read_database(database)
     started = start(model, settings.method, device, precision)
     settings = settings._replace(target=_target_label(started, target), strand=strand or started.strand)
-    table, other = _read(positives, negatives, genome, settings.target, finder)
+    table, other = _read(positives, negatives, genome, str(settings.target), finder)
+    check_places(table)
     values = _scores(started, table, settings, scores)
     if finder == "attention":
         assert other is not None
@@ -221,10 +222,15 @@ def _settings(
     for option, value, allowed in (("--finder", finder, FINDERS), ("--strand", strand or "given", STRANDS)):
         if value not in allowed:
             raise InputError(f"{option} {value}: give one of {', '.join(allowed)}")
-    if method is None and scores is not None:
-        method = read_npz(scores).method
-        if method not in METHODS[finder]:
-            raise InputError(f"{scores}: scores of {method}, the finder {finder} needs {' or '.join(METHODS[finder])}")
+    if scores is not None:
+        if layers is not None or heads is not None:
+            raise InputError("--layers and --heads choose what is computed; leave them out with --scores")
+        found = read_npz(scores).method
+        if found not in METHODS[finder]:
+            raise InputError(f"{scores}: scores of {found}, the finder {finder} needs {' or '.join(METHODS[finder])}")
+        if method not in (None, found):
+            raise InputError(f"{scores}: scores of {found}, not {method}; leave --method out")
+        method = found
     method = method or METHODS[finder][0]
     if method not in METHODS[finder]:
         raise InputError(f"--method {method}: the finder {finder} takes {' or '.join(METHODS[finder])}")
@@ -253,17 +259,21 @@ def _read(
     positives: str | os.PathLike[str],
     negatives: str | os.PathLike[str] | None,
     genome: str | os.PathLike[str] | None,
-    target: str | None,
+    target: str,
     finder: str,
 ) -> tuple[Table, Table | None]:
     table = tables.read(positives, genome=genome)
+    own = _of_class(table, target)
+    if own is not None and not own.any():
+        raise InputError(f"{table.path}: no row has the label '{target}', so there are no positives; name --target")
+    rest = None if own is None else tables.select(table, np.flatnonzero(~own))
+    table = table if own is None else tables.select(table, np.flatnonzero(own))
     if negatives is not None:
-        return table, tables.read(negatives, genome=genome)
-    if table.labels is not None and len(pc.unique(table.labels)) > 1:
-        own = pc.equal(table.labels, pa.scalar(target, table.labels.type)).to_numpy(zero_copy_only=False)
-        if not own.any():
-            raise InputError(f"{table.path}: no row has the label '{target}', so there are no positives; name --target")
-        return tables.select(table, np.flatnonzero(own)), tables.select(table, np.flatnonzero(~own))
+        other = tables.read(negatives, genome=genome)
+        theirs = _of_class(other, target)
+        return table, other if theirs is None else tables.select(other, np.flatnonzero(~theirs))
+    if rest is not None:
+        return table, rest
     if finder == "attention":
         raise InputError(
             f"{table.path}: the finder attention compares positives with negatives; name them with --negatives, or use "
@@ -272,12 +282,22 @@ def _read(
     return table, None
 
 
+def _of_class(table: Table, target: str) -> np.ndarray | None:
+    """Tell the rows of a class, bool, shape (rows,); None for a table without labels, or with one for all rows."""
+    if table.labels is None or len(pc.unique(table.labels)) < 2:
+        return None
+    found: np.ndarray = pc.equal(table.labels, pa.scalar(target, table.labels.type)).to_numpy(zero_copy_only=False)
+    return found
+
+
 def _scores(started: Engine, table: Table, settings: Settings, path: str | os.PathLike[str] | None) -> np.ndarray:
     loaded = started.checkpoint
     windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
     if path is not None:
         given = read_npz(path)
         check_belongs(given, path, loaded, table)
+        if given.target not in ("", settings.target):
+            raise InputError(f"{path}: these scores explain the class '{given.target}', not '{settings.target}'")
         return given.values
     longest = int(np.diff(table.offsets).max())
     shape = (table.rows, longest, 4) if settings.method == "ism" else (table.rows, longest)

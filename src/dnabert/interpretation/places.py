@@ -2,6 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dnabert.errors import InputError
 from dnabert.sequence.delimited import find
 from dnabert.sequence.tables import INTERVAL_NAMES, Table
 
@@ -21,6 +26,25 @@ def interval(table: Table, row: int) -> tuple[str, int, int, str]:
     return str(value("chrom")), int(value("start")), int(value("end")), str(value("strand"))
 
 
+def check_places(table: Table) -> None:
+    """Raise InputError unless intervals beside sequences are as long as these: else every place would be another."""
+    if not has_places(table):
+        return
+    start, end = (table.columns[str(find(table.columns.column_names, (name,)))] for name in ("start", "end"))
+    try:
+        lengths = (np.array(pc.subtract(end.cast(pa.int64()), start.cast(pa.int64())).fill_null(-1))).astype(np.int64)
+    except pa.ArrowException as error:
+        raise InputError(f"{table.path}: 'start' and 'end' are no whole numbers ({error})") from error
+    other = lengths != np.diff(table.offsets)
+    if other.any():
+        row = int(other.argmax())
+        bases = int(np.diff(table.offsets)[row])
+        raise InputError(
+            f"{table.where(row)}: the sequence has {bases} bases, its interval {start[row]}-{end[row]} is of another "
+            "length (0-based half-open coordinates are required); correct it, or leave the columns out"
+        )
+
+
 def place_of(table: Table, row: int, start: int, end: int, minus: bool) -> tuple[str, int, int, bool]:
     """Say where a part of a row's sequence lies: contig, start, end, and whether on the minus strand.
 
@@ -38,7 +62,7 @@ def label(table: Table, row: int) -> str:
     """Name a row for a person: its interval, its name, or its number."""
     if has_places(table):
         contig, start, end, strand = interval(table, row)
-        return f"{contig}:{start:,}-{end:,}" + (f" ({strand})" if strand in "+-" else "")
+        return f"{contig}:{start:,}-{end:,}" + (f" ({strand})" if strand in ("+", "-") else "")
     return str(table.columns["name"][row].as_py()) if "name" in table.columns.column_names else f"sequence {row + 1}"
 
 

@@ -34,6 +34,8 @@ class Scores(NamedTuple):
         How they were computed.
     model, sequences : str
         Fingerprints of the model's weights and of the sequences.
+    target : str
+        The class that is explained; empty where there is none, or each sequence's own.
     """
 
     values: np.ndarray
@@ -41,6 +43,7 @@ class Scores(NamedTuple):
     method: str
     model: str
     sequences: str
+    target: str = ""
 
 
 def model_fingerprint(checkpoint: Checkpoint) -> str:
@@ -77,7 +80,7 @@ def read_npz(path: str | os.PathLike[str]) -> Scores:
     found = existing_file(path, "file of scores")
     try:
         with np.load(found) as content:
-            strings = {name: str(content[name]) for name in ("method", "model", "sequences")}
+            strings = {name: str(content[name]) for name in ("method", "model", "sequences", "target")}
             return Scores(content["values"], content["lengths"], **strings)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
         raise InputError(
