@@ -156,6 +156,7 @@ def replacing_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
         If the disk is full, or the folder cannot be written.
     """
     target = Path(folder)
+    made = not target.exists()
     with _reported(target):
         target.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=target))
@@ -167,3 +168,5 @@ def replacing_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
                 path.replace(target / path.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if made and not any(target.iterdir()):  # it failed: not even the folder is left
+            target.rmdir()

@@ -294,7 +294,7 @@ def test_what_an_interrupted_run_left_is_not_lost_without_a_word(
     contigs: dict[str, str], genome: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out = long_vcf(tmp_path / "v.vcf", contigs, 10), tmp_path / "out.tsv"
-    parts = tmp_path / ".out.tsv.parts"
+    parts = tmp_path / ".out.parts"
     parts.mkdir()
     (parts / "run.json").write_text("{}")
     (parts / "000000.arrow").write_text("of another run")
@@ -316,7 +316,7 @@ def test_a_killed_process_resumes(contigs: dict[str, str], genome: Path, model: 
     words = ["variants", model, path, "--genome", genome, "--out", out, "--window", 201]
     command = [sys.executable, "-c", code, *map(str, words)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    parts = tmp_path / ".out.tsv.parts"
+    parts = tmp_path / ".out.parts"
     for _ in range(3000):
         if len(list(parts.glob("*.arrow"))) >= 2 or process.poll() is not None:
             break
@@ -522,12 +522,26 @@ def test_a_full_disk_keeps_the_old_file_and_what_was_scored(
     assert lines[0].startswith("dnabert: error: ")
     assert f"out{suffix}: " in lines[0]
     assert out.read_text() == "old"
-    parts = tmp_path / f".out{suffix}.parts"
+    parts = tmp_path / ".out.parts"
     assert len(list(parts.glob("*.arrow"))) == 12
     options: dict[str, Any] = {"genome": genome, "window": 21, "distance": "none", "resume": True}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(variant_run, "CHUNK", 50)
         assert score_variants(model, path, out, **options).windows == 0
+
+
+def test_what_is_scored_can_be_written_in_another_form(
+    contigs: dict[str, str], genome: Path, model: Path, tmp_path: Path
+) -> None:
+    path = long_vcf(tmp_path / "v.vcf", contigs, 6)
+    lines = path.read_text().splitlines()
+    lines[-1] = lines[-1].rsplit("\t", 1)[0] + "\tUNDECLARED=3"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"name it \.vcf\.gz and give --resume, what is scored is kept"):
+        score_variants(model, path, tmp_path / "out.bcf", genome=genome, window=41)
+    again = score_variants(model, path, tmp_path / "out.vcf.gz", genome=genome, window=41, resume=True)
+    assert (again.windows, again.scored) == (0, 6)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_score_that_a_model_does_not_give(vcf: Path, genome: Path, classifier: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -155,6 +156,15 @@ def test_options_that_do_not_go(
     with pytest.raises(InputError, match=message):
         dnabert.explain(folder, fasta, tmp_path / "out", **options)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists() or not names(tmp_path / "out")
+
+
+@pytest.mark.parametrize("options", [{"layers": (9,)}, {"heads": (9,)}, {"method": "context", "position": 900}])
+def test_what_is_found_wrong_late_leaves_nothing(
+    options: dict[str, Any], folder: Path, fasta: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError):
+        dnabert.explain(folder, fasta, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_class_of_several_has_to_be_named_for_both_strands(fasta: Path, tmp_path: Path) -> None:

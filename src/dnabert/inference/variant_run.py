@@ -31,7 +31,7 @@ from dnabert.progress import say, track_items
 from dnabert.sequence import tables
 from dnabert.sequence.delimited import find
 from dnabert.sequence.genome import same_contig
-from dnabert.sequence.variant_files import CHROM_NAMES, Source, is_vcf, open_source
+from dnabert.sequence.variant_files import CHROM_NAMES, VCF_SUFFIXES, Source, is_vcf, open_source
 from dnabert.sequence.variants import REASONS, Alleles, disagreeing
 from dnabert.sequence.vcf_writing import InfoField, write_vcf
 from dnabert.versions import version
@@ -43,6 +43,7 @@ RECORD = "dnabert_record"
 LONGEST_OF_TBI = 1 << 29
 """Bases of a contig that a .tbi index can hold; longer ones need .csi."""
 INDEX_SUFFIXES = (".tbi", ".csi")
+OUTPUTS = (*VCF_SUFFIXES, ".tsv", ".csv", *tables.PARQUET_SUFFIXES)
 VCF_COLUMNS = ("chrom", "pos", "id", "ref", "alt")
 
 
@@ -236,7 +237,7 @@ def _check_output(
         if source is None or not is_vcf(source):
             raise InputError(f"{out}: scores go into a VCF only from a VCF; give a name that ends in .tsv or .parquet")
         return
-    if out.suffix.lower() not in (".tsv", ".csv", *tables.PARQUET_SUFFIXES):
+    if out.suffix.lower() not in OUTPUTS:
         raise InputError(f"{out}: scores are written as .vcf, .vcf.gz, .bcf, .tsv, .csv or .parquet; end the name so")
 
 
@@ -370,8 +371,9 @@ def _model_fingerprint(path: Path) -> list[Any]:
 
 
 def parts_folder(out: Path) -> Path:
-    """Say where the chunks of a run are kept until its output is written."""
-    return out.with_name(f".{out.name}.parts")
+    """Say where the chunks of a run are kept until its output is written, whatever its form."""
+    stem = next((out.name.removesuffix(suffix) for suffix in OUTPUTS if out.name.endswith(suffix)), out.name)
+    return out.with_name(f".{stem}.parts")
 
 
 def _claim_parts(out: Path, run: dict[str, Any], resume: bool) -> Path:

@@ -85,7 +85,7 @@ def _to_bcf(text: Path, target: Path) -> None:
     except SamtoolsError as error:
         raise InputError(
             f"{target.name}: htslib does not write this as BCF: there is no room, or records have INFO, FORMAT or "
-            "FILTER that the header does not declare; write .vcf.gz"
+            "FILTER that the header does not declare; name it .vcf.gz and give --resume, what is scored is kept"
         ) from error
 
 
