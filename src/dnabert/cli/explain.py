@@ -46,7 +46,12 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    heads: Annotated[str, typer.Option("--heads", help="For attention and context: all, or numbers from 0.")] = "all",
+    heads: Annotated[
+        str | None,
+        typer.Option(
+            "--heads", help="For attention and context: all, or numbers from 0; default: all.", show_default=False
+        ),
+    ] = None,
     rollout: Annotated[
         bool, typer.Option("--rollout", help="For attention: follow it through the layers up to the one chosen.")
     ] = False,

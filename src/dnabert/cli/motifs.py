@@ -50,7 +50,10 @@ def motifs(
             show_default=False,
         ),
     ] = None,
-    heads: Annotated[str, typer.Option("--heads", help="For attention: all, or numbers from 0.")] = "all",
+    heads: Annotated[
+        str | None,
+        typer.Option("--heads", help="For attention: all, or numbers from 0; default: all.", show_default=False),
+    ] = None,
     min_length: Annotated[int, typer.Option("--min-length", help="For attention: bases of the shortest region.")] = 5,
     min_instances: Annotated[int, typer.Option("--min-instances", help="For attention: fewest sites of a motif.")] = 3,
     window: Annotated[int, typer.Option("--window", help="For attention: bases of a window.")] = 24,
