@@ -386,6 +386,66 @@ def test_one_contig_that_is_missing_is_flagged(
     assert "genome.fa has no contig hs37d5: variants on it are kept and not scored" in capsys.readouterr().err
 
 
+def test_a_file_of_many_contigs_on_a_genome_of_some(
+    vcf: Path, genome: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vcf.write_text(declared(vcf.read_text()) + "chr11\t600000000\t.\tA\tC\t.\t.\t.\tGT\t0|1\t0|0\n")
+    summary = score_variants(model, vcf, tmp_path / "out.vcf.gz", genome=genome, window=41)
+    assert summary.not_scored["unknown_contig"] == 1
+    assert "genome.fa has no contig chr11" in capsys.readouterr().err
+    assert (tmp_path / "out.vcf.gz.csi").is_file()  # no .tbi holds that position
+    vcf.write_text(vcf.read_text().replace("chr11", "1"))
+    with pytest.raises(InputError, match=r"there is no contig '1'.*did you mean 'chr1'"):
+        score_variants(model, vcf, tmp_path / "other.vcf", genome=genome, window=41)
+
+
+def test_a_damaged_bgzip_file(contigs: dict[str, str], genome: Path, model: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    plain, path = tmp_path / "v.vcf", tmp_path / "v.vcf.gz"
+    base = contigs["chr1"][99]
+    plain.write_text(
+        HEADER
+        + "".join(
+            f"chr1\t100\tr{rng.integers(1 << 60)}\t{base}\t{other(base)}\t.\t.\t.\tGT\t0|1\t0|0\n" for _ in range(6000)
+        )
+    )
+    pysam.tabix_compress(str(plain), str(path))
+    content = bytearray(path.read_bytes())
+    content[-200] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"v.vcf.gz: record [\d,]+ cannot be read"):
+        score_variants(model, path, tmp_path / "out.tsv", genome=genome, window=21)
+
+
+def test_intervals_called_like_a_score_are_refused(vcf: Path, genome: Path, model: Path, tmp_path: Path) -> None:
+    for name, whose in (("llr", "--annotate llr.bed"), ("pos", "in.vcf")):
+        (tmp_path / f"{name}.bed").write_text("chr1\t1\t9\tx\n")
+        with pytest.raises(InputError, match=f"{whose}: the output has a column '{name}' of its own"):
+            score_variants(model, vcf, tmp_path / "out.tsv", genome=genome, annotate=[tmp_path / f"{name}.bed"])
+
+
+def test_sequences_of_their_own_are_no_contigs_that_end(
+    contigs: dict[str, str], classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    element = contigs["chr2"]
+    (tmp_path / "own.tsv").write_text(f"sequence\tpos\tref\talt\n{element}\t10\t{element[9]}\t{other(element[9])}\n")
+    config = json.loads((classifier / "config.json").read_text())
+    assert score_variants(classifier, tmp_path / "own.tsv", tmp_path / "out.tsv").flagged == {}
+    (classifier / "config.json").write_text(json.dumps(config | {"bases": 70}))
+    assert score_variants(classifier, tmp_path / "own.tsv", tmp_path / "out.tsv").flagged == {}
+    said = capsys.readouterr().err
+    assert "windows of 200 bases" in said  # as long as it is, where the model does not say what it was trained on
+    assert "windows of 70 bases" in said
+
+
+def test_intervals_that_are_left_out_are_said(
+    genome: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.bed").write_text("chr1\t5\t6\nchr9\t5\t6\n")
+    score_variants(model, None, tmp_path / "out.tsv", genome=genome, saturation=str(tmp_path / "r.bed"), window=41)
+    assert "1 intervals on contigs that genome.fa lacks are left out" in capsys.readouterr().err
+
+
 def test_unsorted_records_are_said_once_and_not_indexed(
     vcf: Path, genome: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -419,6 +479,9 @@ def test_strict_refuses_before_anything_is_scored(vcf: Path, genome: Path, model
         ("v.tsv", "0\t5\t6\tA\n", "v.tsv: indices refer to a table of sequences; name it with --sequences"),
         ("v.tsv", "chrom\tpos\tref\talt\n7\t5\tA\tC\n", "v.tsv: genome.fa: there is no contig '7'"),
         ("v.xlsx", "nothing", "v.xlsx: variants are read from .vcf, .vcf.gz"),
+        ("v.tsv", "chr1\t5\tA\tC\n", "v.tsv: a table of variants has the columns chrom, pos, ref and alt"),
+        ("v.tsv", "chrom\tpos\tref\talt\tllr\nchr1\t5\tA\tC\t1\n", "the output has a column 'llr' of its own; rename"),
+        ("out.tsv", "chrom\tpos\tref\talt\nchr1\t5\tA\tC\n", "out.tsv: this is an input; name another --out"),
     ],
 )
 def test_bad_tables(name: str, text: str, message: str, genome: Path, model: Path, tmp_path: Path) -> None:

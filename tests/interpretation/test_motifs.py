@@ -101,6 +101,7 @@ def test_intervals_of_another_length_are_refused(model: Path, planted: Path, tmp
     for run in (
         lambda: dnabert.explain(model, tmp_path / "wide.tsv", tmp_path / "out"),
         lambda: dnabert.find_motifs(model, tmp_path / "wide.tsv", tmp_path / "out", negatives=planted / "negatives.fa"),
+        lambda: find(model, planted, tmp_path / "out", negatives=tmp_path / "wide.tsv"),
     ):
         with pytest.raises(InputError, match="the sequence has 10 bases, its interval 5-14 is of another length"):
             run()

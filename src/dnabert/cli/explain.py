@@ -9,6 +9,8 @@ from dnabert.cli.options import (
     BatchTokens,
     Device,
     GenomeFile,
+    Heads,
+    Layers,
     ModelStrand,
     Out,
     Overwrite,
@@ -38,20 +40,8 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            "--layers",
-            help="For attention and context: all, or numbers, negative from the last; default: by what the head reads.",
-            show_default=False,
-        ),
-    ] = None,
-    heads: Annotated[
-        str | None,
-        typer.Option(
-            "--heads", help="For attention and context: all, or numbers from 0; default: all.", show_default=False
-        ),
-    ] = None,
+    layers: Layers = None,
+    heads: Heads = None,
     rollout: Annotated[
         bool, typer.Option("--rollout", help="For attention: follow it through the layers up to the one chosen.")
     ] = False,

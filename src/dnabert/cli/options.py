@@ -48,12 +48,23 @@ Strand = Annotated[
     str | None,
     typer.Option("--strand", help="given (the default), or both: the mean over the two strands.", show_default=False),
 ]
-
 ModelStrand = Annotated[
     str | None,
     typer.Option(
         "--strand", help="given, or both: the mean over the two strands; default: as in training.", show_default=False
     ),
+]
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        help="Of attention: all, or numbers, negative from the last; default: by what the head reads.",
+        show_default=False,
+    ),
+]
+Heads = Annotated[
+    str | None,
+    typer.Option("--heads", help="Of attention: all, or numbers from 0; default: all.", show_default=False),
 ]
 ScorePrecision = Annotated[
     str,

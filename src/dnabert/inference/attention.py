@@ -84,10 +84,15 @@ def attention(
         raise InputError(f"rollout follows attention up to one layer, {len(chosen)} are given; name one")
     lengths = np.diff(table.offsets)
     out = empty_scores(table) if out is None else out
+
+    def summed(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> torch.Tensor:
+        rows = (mean_rows if mean else first_rows)(query, key, cu_seqlens, scaling)
+        return rows.sum(dim=1)  # (sequences, longest)
+
     make: MakeReader = (
         functools.partial(_rollout_reader, layer=chosen[-1], heads=some, mean=mean)
         if rollout
-        else functools.partial(summing_reader, layers=chosen, heads=some, compute=_mean_rows if mean else _first_rows)
+        else functools.partial(summing_reader, layers=chosen, heads=some, compute=summed)
     )
 
     def keep(rows: np.ndarray, values: np.ndarray) -> None:
@@ -149,14 +154,6 @@ def summing_reader(
             found[:] = [found[0] + value] if found else [value]
 
     return read
-
-
-def _first_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> torch.Tensor:
-    return first_rows(query, key, cu_seqlens, scaling).sum(dim=1)  # (sequences, longest)
-
-
-def _mean_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, scaling: float) -> torch.Tensor:
-    return mean_rows(query, key, cu_seqlens, scaling).sum(dim=1)  # (sequences, longest)
 
 
 def _rollout_reader(found: list[torch.Tensor], layer: int, heads: list[int], mean: bool) -> Reader:

@@ -51,7 +51,8 @@ def pooled(checkpoint: Checkpoint, batch: PackedBatch, pooling: str) -> torch.Te
     hidden = encode(bert, batch)  # (tokens, hidden size)
     if pooling == "mean":
         return mean_of_kmers(hidden, batch)
-    sequence = torch.repeat_interleave(batch.cu_seqlens.diff().long())[batch.kmers]
+    kmers = batch.kmers
+    sequence = torch.repeat_interleave(batch.cu_seqlens.diff().long())[kmers]
     target = torch.zeros(batch.sequences, hidden.shape[1], device=hidden.device)
     index = sequence[:, None].expand(-1, hidden.shape[1])
-    return target.scatter_reduce(0, index, hidden[batch.kmers].float(), "amax", include_self=False)
+    return target.scatter_reduce(0, index, hidden[kmers].float(), "amax", include_self=False)

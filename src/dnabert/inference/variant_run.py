@@ -209,10 +209,8 @@ def score_variants(
     }
     folder = _claim_parts(target, run, resume)
     try:
-        own = genome is None
-        parts, computed = _score_chunks(
-            started, source, settings, annotation, survey, folder, run, batch_tokens, ends=not own
-        )
+        ends = genome is not None  # sequences of their own are whole elements
+        parts, computed = _score_chunks(started, source, settings, annotation, survey, folder, run, batch_tokens, ends)
     finally:
         if not any(folder.glob("*.arrow")):  # nothing that a resumed run could use
             shutil.rmtree(folder, ignore_errors=True)

@@ -34,7 +34,7 @@ from dnabert.interpretation.matching import Instances, Match, best_matches, cons
 from dnabert.interpretation.pages import Entry, write_index
 from dnabert.interpretation.places import check_places, place_of
 from dnabert.interpretation.regions import above_quartile
-from dnabert.interpretation.scores import check_belongs, read_npz
+from dnabert.interpretation.scores import Scores, check_belongs, read_npz
 from dnabert.model.heads import reads_mean
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
@@ -177,7 +177,8 @@ def find_motifs(
     InputError
         If the model, a file or an option is not as required.
     """
-    settings = _settings(finder, method, scores, target, strand, layers, heads, batch_tokens)
+    given = None if scores is None else read_npz(scores)
+    settings = _settings(finder, method, given, scores, target, strand, layers, heads, batch_tokens)
     options = Finder(min_length, min_instances, window, level)
     _check_options(options)
     folder = claim_folder(out, overwrite)
@@ -185,8 +186,10 @@ def find_motifs(
     started = start(model, settings.method, device, precision)
     settings = settings._replace(target=_target_label(started, target), strand=strand or started.strand)
     table, other = _read(positives, negatives, genome, str(settings.target), finder)
-    check_places(table)
-    values = _scores(started, table, settings, scores)
+    for part in (table, other):
+        if part is not None:
+            check_places(part)
+    values = _scores(started, table, settings, given, scores)
     if finder == "attention":
         assert other is not None
         values = above_quartile(values) if reads_mean(started.checkpoint.model.config) else values
@@ -212,6 +215,7 @@ def find_motifs(
 def _settings(
     finder: str,
     method: str | None,
+    given: Scores | None,
     scores: str | os.PathLike[str] | None,
     target: str | None,
     strand: str | None,
@@ -222,15 +226,15 @@ def _settings(
     for option, value, allowed in (("--finder", finder, FINDERS), ("--strand", strand or "given", STRANDS)):
         if value not in allowed:
             raise InputError(f"{option} {value}: give one of {', '.join(allowed)}")
-    if scores is not None:
+    if given is not None:
         if layers is not None or heads is not None:
             raise InputError("--layers and --heads choose what is computed; leave them out with --scores")
-        found = read_npz(scores).method
-        if found not in METHODS[finder]:
-            raise InputError(f"{scores}: scores of {found}, the finder {finder} needs {' or '.join(METHODS[finder])}")
-        if method not in (None, found):
-            raise InputError(f"{scores}: scores of {found}, not {method}; leave --method out")
-        method = found
+        if given.method not in METHODS[finder]:
+            needed = " or ".join(METHODS[finder])
+            raise InputError(f"{scores}: scores of {given.method}, the finder {finder} needs {needed}")
+        if method not in (None, given.method):
+            raise InputError(f"{scores}: scores of {given.method}, not {method}; leave --method out")
+        method = given.method
     method = method or METHODS[finder][0]
     if method not in METHODS[finder]:
         raise InputError(f"--method {method}: the finder {finder} takes {' or '.join(METHODS[finder])}")
@@ -290,12 +294,13 @@ def _of_class(table: Table, target: str) -> np.ndarray | None:
     return found
 
 
-def _scores(started: Engine, table: Table, settings: Settings, path: str | os.PathLike[str] | None) -> np.ndarray:
+def _scores(
+    started: Engine, table: Table, settings: Settings, given: Scores | None, path: str | os.PathLike[str] | None
+) -> np.ndarray:
     loaded = started.checkpoint
     windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
-    if path is not None:
-        given = read_npz(path)
-        check_belongs(given, path, loaded, table)
+    if given is not None:
+        check_belongs(given, str(path), loaded, table)
         if given.target not in ("", settings.target):
             raise InputError(f"{path}: these scores explain the class '{given.target}', not '{settings.target}'")
         return given.values

@@ -32,7 +32,7 @@ def check_places(table: Table) -> None:
         return
     start, end = (table.columns[str(find(table.columns.column_names, (name,)))] for name in ("start", "end"))
     try:
-        lengths = (np.array(pc.subtract(end.cast(pa.int64()), start.cast(pa.int64())).fill_null(-1))).astype(np.int64)
+        lengths = pc.subtract(end.cast(pa.int64()), start.cast(pa.int64())).fill_null(-1).to_numpy()
     except pa.ArrowException as error:
         raise InputError(f"{table.path}: 'start' and 'end' are no whole numbers ({error})") from error
     other = lengths != np.diff(table.offsets)

@@ -9,9 +9,8 @@ from dnabert.sequence.tables import Table
 
 ABOVE_MINIMUM = 10
 """A region's scores are above its sequence's mean, and above this many times its minimum (Ji et al. 2021)."""
-
-
 QUARTILE = 0.75
+"""Share of a sequence's bases that mean attention has to exceed to count at all."""
 
 
 class Regions(NamedTuple):

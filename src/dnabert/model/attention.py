@@ -77,10 +77,7 @@ def mean_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, 
     with torch.autocast(query.device.type, enabled=False):
         for first, count, length in _cache_parts(_equal_length_runs(cu_seqlens), query.shape[1]):
             q, k = (_by_head(tensor, (first, count, length)) for tensor in (query, key))
-            weights = torch.softmax(
-                torch.bmm(q * scaling, k.transpose(1, 2)), dim=-1
-            )  # (count * heads, length, length)
-            mean = weights[:, 1:-1].mean(dim=1, dtype=torch.float32)
+            mean = _weights(q, k, scaling)[:, 1:-1].mean(dim=1, dtype=torch.float32)
             rows[done : done + count, :, :length] = mean.view(count, -1, length)
             done += count
     return rows
@@ -191,7 +188,7 @@ class _ProductAttention(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             for part in _cache_parts(runs, query.shape[1]):
                 q, k, v = (_by_head(tensor, part) for tensor in (query, key, value))  # (count * heads, length, size)
-                weights = torch.softmax(torch.bmm(q * scale, k.transpose(1, 2)), dim=-1)
+                weights = _weights(q, k, scale)
                 _write(out, part, torch.bmm(weights, v))
                 if any(ctx.needs_input_grad):
                     kept.append(weights)
@@ -223,6 +220,11 @@ def _cache_parts(runs: list[Run], heads: int) -> Iterator[tuple[int, int, int]]:
             part = min(most, count - done)
             yield first, part, length
             first += part * length
+
+
+def _weights(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
+    """Compute the weights of attention: (sequences * heads, length, size) -> (sequences * heads, length, length)."""
+    return torch.softmax(torch.bmm(query * scale, key.transpose(1, 2)), dim=-1)
 
 
 def _by_head(tensor: torch.Tensor, part: tuple[int, int, int]) -> torch.Tensor:

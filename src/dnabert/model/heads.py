@@ -244,10 +244,10 @@ def reads_mean(config: transformers.BertConfig) -> bool:
 
 def mean_of_kmers(hidden: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
     """Average the k-mers of each sequence, `[CLS]` and `[SEP]` left out: (tokens, size) -> (sequences, size)."""
-    counts = batch.cu_seqlens.diff().long()
-    sequence = torch.repeat_interleave(counts)[batch.kmers]
+    kmers = batch.kmers
+    sequence = torch.repeat_interleave(batch.cu_seqlens.diff().long())[kmers]
     total = hidden.new_zeros(batch.sequences, hidden.shape[1], dtype=torch.float32)
-    total = total.index_add(0, sequence, hidden[batch.kmers].float())
+    total = total.index_add(0, sequence, hidden[kmers].float())
     return total / torch.bincount(sequence, minlength=batch.sequences)[:, None]
 
 

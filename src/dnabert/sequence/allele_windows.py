@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dnabert.sequence.alphabet import LETTERS, UNKNOWN
 from dnabert.sequence.genome import Genome
-from dnabert.sequence.letters import string_array
+from dnabert.sequence.letters import positions, string_array
 from dnabert.sequence.variants import LONG_ALLELE, SHORT_CONTIG, Alleles, Letters, allele_codes
 
 HIDDEN = ord(".")
@@ -261,5 +261,4 @@ def take(letters: Letters, rows: np.ndarray) -> Letters:
     """Take the alleles of some rows."""
     lengths = letters.lengths[rows]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    return Letters(letters.codes[np.repeat(letters.offsets[rows], lengths) + within], offsets)
+    return Letters(letters.codes[positions(letters.offsets[rows], lengths)], offsets)
