@@ -52,7 +52,7 @@ def pooled(checkpoint: Checkpoint, batch: PackedBatch, pooling: str) -> torch.Te
     if pooling == "mean":
         return mean_of_kmers(hidden, batch)
     kmers = batch.kmers
-    sequence = torch.repeat_interleave(batch.cu_seqlens.diff().long())[kmers]
+    sequence = batch.of_sequence[kmers]
     target = torch.zeros(batch.sequences, hidden.shape[1], device=hidden.device)
     index = sequence[:, None].expand(-1, hidden.shape[1])
     return target.scatter_reduce(0, index, hidden[kmers].float(), "amax", include_self=False)

@@ -37,7 +37,9 @@ from dnabert.sequence import tables, windows
 from dnabert.sequence.genome import Genome
 from dnabert.sequence.tables import Table
 
-METHODS = ("attention", "ism", "ig", "context")
+OF_A_CLASS = ("ism", "ig")
+"""Methods that explain the logit of a class."""
+METHODS = ("attention", *OF_A_CLASS, "context")
 UNITS = {
     "attention": "attention (unit norm)",
     "ism": "contribution (logit)",
@@ -167,8 +169,8 @@ def explain(
     places = Genome.open(genome) if genome is not None and has_places(table) else None
     check_places(table)
     loaded = started.checkpoint
-    column = target_class(loaded, target) if method in ("ism", "ig") else None
-    if method in ("ism", "ig") and column is None and settings.strand == "both":
+    column = target_class(loaded, target) if method in OF_A_CLASS else None
+    if method in OF_A_CLASS and column is None and settings.strand == "both":
         raise InputError(
             f"--strand both: say which class is explained, --target {' or '.join(loaded.labels)}; or --strand given"
         )
@@ -211,7 +213,7 @@ def explain(
 
 def start(model: str | os.PathLike[str], method: str, device: str = "auto", precision: str = "auto") -> Engine:
     """Load a model for a method: in float32 where it computes small differences of logits, unless told otherwise."""
-    small = precision == "auto" and method in ("ism", "ig")
+    small = precision == "auto" and method in OF_A_CLASS
     return engine.start(model, device, "float32" if small else precision)
 
 
@@ -312,7 +314,7 @@ def _check(settings: Settings, file_format: str, original: bool, figures: int) -
     for option, given in (("--export-original", original), ("--rollout", settings.rollout)):
         if given and method != "attention":
             raise InputError(f"{option} goes with --method attention, not {method}")
-    if settings.target is not None and method not in ("ism", "ig"):
+    if settings.target is not None and method not in OF_A_CLASS:
         raise InputError(f"--target goes with --method ism or ig, not {method}: attention is of no class")
     if settings.steps < 1 or figures < 0:
         raise InputError("--steps of 1 or more and --figures of 0 or more are required")

@@ -172,11 +172,9 @@ def find_instances(motifs: Motifs, table: Table, p: float = FIMO_P) -> list[Inst
             rows = range(first, min(first + FIMO_ROWS, table.rows))
             for parts, hits in zip(found, fimo(numbered, _one_hot(table, rows), threshold=p), strict=True):
                 row, start, end, strand, score, value = (hits[name].to_numpy() for name in columns)
-                row, start, end = (part.astype(np.int64) for part in (row, start, end))
-                real = _on_known_bases(table, row + first, start, end)
-                parts.append(
-                    Instances(*(part[real] for part in (row + first, start, end, strand == "-", score, value)))
-                )
+                row, start, end = row.astype(np.int64) + first, start.astype(np.int64), end.astype(np.int64)
+                real = _on_known_bases(table, row, start, end)
+                parts.append(Instances(*(part[real] for part in (row, start, end, strand == "-", score, value))))
             advance(len(rows))
     instances = []
     for parts in found:

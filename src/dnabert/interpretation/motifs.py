@@ -19,7 +19,7 @@ from dnabert.inference.predict import STRANDS
 from dnabert.interpretation import plots
 from dnabert.interpretation.attribution import target_class
 from dnabert.interpretation.enrichment import log_p
-from dnabert.interpretation.explain import Settings, compute, start
+from dnabert.interpretation.explain import OF_A_CLASS, Settings, compute, start
 from dnabert.interpretation.finders import (
     LEVEL,
     MIN_INSTANCES,
@@ -42,7 +42,7 @@ from dnabert.sequence.motif_files import Motifs, read_database, write_meme
 from dnabert.sequence.tables import Table
 
 FINDERS = ("attention", "modisco")
-METHODS = {"attention": ("attention",), "modisco": ("ism", "ig")}
+METHODS = {"attention": ("attention",), "modisco": OF_A_CLASS}
 """Whose scores each finder takes; the first where none is named."""
 LOGOS = 50
 """Motifs drawn at most, the first of the table."""
@@ -266,32 +266,26 @@ def _read(
     target: str,
     finder: str,
 ) -> tuple[Table, Table | None]:
-    table = tables.read(positives, genome=genome)
-    own = _of_class(table, target)
-    if own is not None and not own.any():
+    table, rest = _by_class(tables.read(positives, genome=genome), target)
+    if not table.rows:
         raise InputError(f"{table.path}: no row has the label '{target}', so there are no positives; name --target")
-    rest = None if own is None else tables.select(table, np.flatnonzero(~own))
-    table = table if own is None else tables.select(table, np.flatnonzero(own))
     if negatives is not None:
         other = tables.read(negatives, genome=genome)
-        theirs = _of_class(other, target)
-        return table, other if theirs is None else tables.select(other, np.flatnonzero(~theirs))
-    if rest is not None:
-        return table, rest
-    if finder == "attention":
+        return table, _by_class(other, target)[1] or other
+    if rest is None and finder == "attention":
         raise InputError(
             f"{table.path}: the finder attention compares positives with negatives; name them with --negatives, or use "
             "the finder modisco"
         )
-    return table, None
+    return table, rest
 
 
-def _of_class(table: Table, target: str) -> np.ndarray | None:
-    """Tell the rows of a class, bool, shape (rows,); None for a table without labels, or with one for all rows."""
+def _by_class(table: Table, target: str) -> tuple[Table, Table | None]:
+    """Part the rows of a class from the others: there are no others in a table without labels, or with one for all."""
     if table.labels is None or len(pc.unique(table.labels)) < 2:
-        return None
-    found: np.ndarray = pc.equal(table.labels, pa.scalar(target, table.labels.type)).to_numpy(zero_copy_only=False)
-    return found
+        return table, None
+    own = pc.equal(table.labels, pa.scalar(target, table.labels.type)).to_numpy(zero_copy_only=False)
+    return tables.select(table, np.flatnonzero(own)), tables.select(table, np.flatnonzero(~own))
 
 
 def _scores(

@@ -245,7 +245,7 @@ def reads_mean(config: transformers.BertConfig) -> bool:
 def mean_of_kmers(hidden: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
     """Average the k-mers of each sequence, `[CLS]` and `[SEP]` left out: (tokens, size) -> (sequences, size)."""
     kmers = batch.kmers
-    sequence = torch.repeat_interleave(batch.cu_seqlens.diff().long())[kmers]
+    sequence = batch.of_sequence[kmers]
     total = hidden.new_zeros(batch.sequences, hidden.shape[1], dtype=torch.float32)
     total = total.index_add(0, sequence, hidden[kmers].float())
     return total / torch.bincount(sequence, minlength=batch.sequences)[:, None]

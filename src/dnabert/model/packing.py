@@ -54,6 +54,11 @@ class PackedBatch(NamedTuple):
         """int64, shape (kmers,): the tokens but `[CLS]` and `[SEP]`."""
         return ((self.input_ids != CLS) & (self.input_ids != SEP)).nonzero()[:, 0]
 
+    @property
+    def of_sequence(self) -> torch.Tensor:
+        """int64, shape (tokens,): the number of the sequence that each token is of."""
+        return torch.repeat_interleave(self.cu_seqlens.diff().long())
+
 
 def packed(input_ids: np.ndarray, lengths: np.ndarray) -> PackedBatch:
     """Pack token ids that stand one sequence after the other.

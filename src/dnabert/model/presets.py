@@ -115,9 +115,9 @@ def _look_around(attention: BertSelfAttention, k: int) -> None:
     frequencies = _frequencies(attention.query.in_features)
     # the fastest quarter of the frequencies (3 to 0.3 radians a position) tells near neighbours apart
     chosen = np.linspace(0, len(frequencies) // 4 - 1, size // 2).round().astype(int)
-    # after the layer norm a third of the variance is the positions': two thirds for each sine and cosine together, and
-    # the score is the sum over them by the root of the size
-    scale = (FAVOUR / (len(chosen) * 2 / 3 / size**0.5)) ** 0.5
+    # after the layer norm a third of the variance is the positions': 2 / 3 for each sine and cosine together; the score
+    # is the sum of size / 2 of these by the root of the size
+    scale = (3 * FAVOUR / size**0.5) ** 0.5
     for head in range(heads):
         offset = math.ceil((head // 2 + 1) * k / 2) * (-1 if head % 2 == 0 else 1)
         for pair, frequency in enumerate(chosen.tolist()):
@@ -131,8 +131,8 @@ def _look_around(attention: BertSelfAttention, k: int) -> None:
 
 FAVOUR = 4.0
 """Score, before the softmax, of the token that a head looks at when training starts; others have about 0. In 100 tokens
-a fifth of the attention goes there, which the first hundred steps sharpen. At 26 all of it does: the softmax passes no
-gradient back, and the heads never look anywhere else (benchmarks/results/pretrain-recipes.md)."""
+a fifth of the attention goes there. At 26 all of it does: the softmax passes next to
+no gradient back, and the heads keep looking there (benchmarks/results/pretrain-recipes.md)."""
 
 
 def additive_kmers(k: int, size: int, std: float) -> torch.Tensor:
