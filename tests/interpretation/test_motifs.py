@@ -84,6 +84,7 @@ def test_scores_that_are_of_something_else(model: Path, planted: Path, tmp_path:
     write_npz(given._replace(values=zeros, method="ism", target="0"), tmp_path / "ism.npz")
     for options, message in (
         ({"layers": (0,)}, "leave them out with --scores"),
+        ({"scores": None, "finder": "modisco", "heads": (0,)}, "--heads chooses attention, and --method ism does not"),
         (
             {"scores": tmp_path / "ism.npz", "method": "attention"},
             "scores of ism, the finder attention needs attention",

@@ -314,10 +314,20 @@ def _check(settings: Settings, file_format: str, original: bool, figures: int) -
     for option, given in (("--export-original", original), ("--rollout", settings.rollout)):
         if given and method != "attention":
             raise InputError(f"{option} goes with --method attention, not {method}")
+    check_layers(settings)
     if settings.target is not None and method not in OF_A_CLASS:
         raise InputError(f"--target goes with --method ism or ig, not {method}: attention is of no class")
     if settings.steps < 1 or figures < 0:
         raise InputError("--steps of 1 or more and --figures of 0 or more are required")
+
+
+def check_layers(settings: Settings) -> None:
+    """Raise InputError if layers or heads are chosen for a method that does not read attention."""
+    for option, chosen in (("--layers", settings.layers), ("--heads", settings.heads)):
+        if chosen is not None and settings.method in OF_A_CLASS:
+            raise InputError(
+                f"{option} chooses attention, and --method {settings.method} does not read it; leave it out"
+            )
 
 
 def _draw(

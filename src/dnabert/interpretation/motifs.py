@@ -19,7 +19,7 @@ from dnabert.inference.predict import STRANDS
 from dnabert.interpretation import plots
 from dnabert.interpretation.attribution import target_class
 from dnabert.interpretation.enrichment import log_p
-from dnabert.interpretation.explain import OF_A_CLASS, Settings, compute, start
+from dnabert.interpretation.explain import OF_A_CLASS, Settings, check_layers, compute, start
 from dnabert.interpretation.finders import (
     LEVEL,
     MIN_INSTANCES,
@@ -238,7 +238,9 @@ def _settings(
     method = method or METHODS[finder][0]
     if method not in METHODS[finder]:
         raise InputError(f"--method {method}: the finder {finder} takes {' or '.join(METHODS[finder])}")
-    return Settings(method, target, layers, heads, batch_tokens=batch_tokens)
+    settings = Settings(method, target, layers, heads, batch_tokens=batch_tokens)
+    check_layers(settings)
+    return settings
 
 
 def _check_options(options: Finder) -> None:
