@@ -19,6 +19,7 @@ import dnabert
 from dnabert.errors import InputError
 from dnabert.model import attention, checkpoint, presets
 from dnabert.training import corpus as corpus_module
+from dnabert.training import finetune as finetuning
 from dnabert.training import pretrain as pretraining
 from dnabert.training.targets import Task
 from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
@@ -231,6 +232,11 @@ def test_finetuning_learns_predicts_and_evaluates(
     assert {label: sum(row[2] == label for row in rows[1:]) for label in classes} == counts
     assert all(abs(sum(map(float, row[3:])) - 1) < 1e-4 for row in rows[1:])
     assert float(np.mean([row[1] == row[2] for row in rows[1:]])) == pytest.approx(again.metrics["accuracy"].value)
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(16, 30), (154, 10), (594, 6), (20_000, 6)])
+def test_small_sets_get_more_epochs(steps: int, epochs: int) -> None:
+    assert finetuning.default_epochs(steps) == epochs
 
 
 def test_the_best_checkpoint_by_mcc_is_kept(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -79,7 +79,7 @@ def finetune(
         typer.Option("--baselines", help="Train CNNs, k-mer regression and the model from scratch too, and compare."),
     ] = False,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", help="Passes over the rows; default: 3 to 30, by their number.", min=1)
+        int | None, typer.Option("--epochs", help="Passes over the rows; default: 6 to 30, by their number.", min=1)
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Sequences a step.", min=1)] = 32,
     learning_rate: Annotated[
