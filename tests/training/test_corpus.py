@@ -14,7 +14,7 @@ from dnabert.sequence import kmers
 from dnabert.sequence.alphabet import decode_bases, encode_bases, reverse_complement
 from dnabert.sequence.genome import Genome
 from dnabert.training import masking
-from dnabert.training.corpus import Corpus, MaskedBatch, training_batch
+from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, training_batch
 from dnabert.training.pretrain import _Items, _only
 from dnabert.training.regions import Regions, open_source, region_bounds, split_regions, tile
 from tests.conftest import random_dna, write_fasta
@@ -56,11 +56,19 @@ def test_an_item_depends_on_seed_and_number_alone(genomes: tuple[Genome, ...]) -
     assert same(training_batch(pickle.loads(pickle.dumps(corpus)), 7), training_batch(corpus, 7))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 def test_loader_workers_see_the_same_sequence(genomes: tuple[Genome, ...]) -> None:
     items = _Items(make_corpus(genomes, batches=6))
     for workers in (0, 2):
         loaded = list(DataLoader(items, batch_size=1, num_workers=workers, collate_fn=_only))
         assert [one["input_ids"].tolist() for one in loaded] == [items[i]["input_ids"].tolist() for i in range(6)]
+
+
+@pytest.mark.parametrize("name", ["dnabert", "growing"])
+def test_every_policy_masks_as_much_of_the_held_out_windows(name: str, rng: np.random.Generator) -> None:
+    windows = tuple(kmers.encode(rng.integers(0, 4, 505).astype(np.uint8), 6) for _ in range(200))
+    batches = evaluation_batches(HeldOut(windows, 6, masking.policy(name), 0, 4096))
+    assert sum(len(batch.rows) for batch in batches) / (200 * 500) == pytest.approx(0.15, abs=0.005)
 
 
 def test_windows_stand_in_the_genome_on_both_strands(genomes: tuple[Genome, ...]) -> None:

@@ -62,11 +62,13 @@ def test_growing_hides_more_as_training_goes_on(rng: np.random.Generator) -> Non
     assert masking.at(masking.policy("span"), 0.3) is masking.policy("span")
 
 
-@pytest.mark.parametrize("name", ["dnabert", "span"])
-def test_fifteen_percent_of_the_tokens_are_masked(name: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("name", "rate"), [("dnabert", 0.15), ("span", 0.15), ("growing", 0.4)])
+@pytest.mark.parametrize("progress", [0.0, 1.0])
+def test_a_share_of_the_tokens_is_masked(name: str, rate: float, progress: float, rng: np.random.Generator) -> None:
     ids = np.full(505, kmers.FIRST_KMER)
-    counts = [masking.draw_runs(masking.policy(name), ids, 6, rng).lengths.sum() for _ in range(4000)]
-    assert np.mean(counts) / 505 == pytest.approx(0.15, abs=0.002)
+    policy = masking.at(masking.policy(name), progress)
+    counts = [masking.draw_runs(policy, ids, 6, rng).lengths.sum() for _ in range(4000)]
+    assert np.mean(counts) / 505 == pytest.approx(rate, abs=0.003)
 
 
 def test_every_inner_token_is_masked_alike(rng: np.random.Generator) -> None:
@@ -121,7 +123,7 @@ def test_probes_are_the_tokens_with_a_hidden_base_in_the_middle(name: str, k: in
 @pytest.mark.parametrize("length", [1, 2, 5, 7, 8])
 def test_short_sequences_have_room_or_no_mask(length: int, rng: np.random.Generator) -> None:
     for _ in range(200):
-        runs = masking.draw_runs(masking.policy("span"), np.full(length, 9), 6, rng, rate=0.9)
+        runs = masking.draw_runs(masking.policy("span")._replace(rate=0.9), np.full(length, 9), 6, rng)
         assert len(runs.starts) <= 1
         assert all(start > 0 for start in runs.starts)
         assert all(end < length for end in runs.starts + runs.lengths)

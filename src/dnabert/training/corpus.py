@@ -184,6 +184,8 @@ class HeldOut(NamedTuple):
 def evaluation_batches(held_out: HeldOut) -> list[MaskedBatch]:
     """Pack and mask held-out windows; the same windows and masks every time, `[MASK]` on every masked token.
 
+    The share of masked tokens is the same for every policy, so that their figures compare.
+
     Parameters
     ----------
     held_out : HeldOut
@@ -193,9 +195,10 @@ def evaluation_batches(held_out: HeldOut) -> list[MaskedBatch]:
     list of MaskedBatch
     """
     size = max(1, held_out.batch_tokens // max(len(ids) + 2 for ids in held_out.sequences))
+    policy = masking.at(held_out.policy, 1.0)._replace(rate=masking.RATE)
     batches = []
     for first in range(0, len(held_out.sequences), size):
         rng = np.random.Generator(np.random.Philox(key=np.array([held_out.seed, first], dtype=np.uint64)))
         part = held_out.sequences[first : first + size]
-        batches.append(mask_sequences(part, masking.at(held_out.policy, 1.0), held_out.k, rng, replace=False))
+        batches.append(mask_sequences(part, policy, held_out.k, rng, replace=False))
     return batches
