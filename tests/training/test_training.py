@@ -234,7 +234,7 @@ def test_finetuning_learns_predicts_and_evaluates(
     assert float(np.mean([row[1] == row[2] for row in rows[1:]])) == pytest.approx(again.metrics["accuracy"].value)
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(16, 30), (154, 10), (594, 6), (20_000, 6)])
+@pytest.mark.parametrize(("steps", "epochs"), [(16, 30), (154, 7), (594, 6), (20_000, 6)])
 def test_small_sets_get_more_epochs(steps: int, epochs: int) -> None:
     assert finetuning.default_epochs(steps) == epochs
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from dnabert.training.compare import Compared
 
 WARMUP = 0.1
-FEWEST_STEPS = 1500
+FEWEST_STEPS = 1000
 """Epochs are added to small sets up to this many steps: a few hundred steps leave a new head near its start, which is
 how the original collapses to one class."""
 EPOCHS = (6, 30)
@@ -184,7 +184,7 @@ def finetune(
     layer_decay : float
         Factor on the learning rate from each layer to the one below it (0.8: the lower, the slower).
     epochs : int, optional
-        By default at least 3, and as many as make 1,500 steps, 30 at most.
+        By default as many as make 1,000 steps, 6 at least and 30 at most.
     batch_size : int
         Sequences a step and process.
     learning_rate : float, optional
