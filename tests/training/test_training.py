@@ -22,6 +22,7 @@ from dnabert.training import corpus as corpus_module
 from dnabert.training import finetune as finetuning
 from dnabert.training import pretrain as pretraining
 from dnabert.training.targets import Task
+from dnabert.training.trainer import last_checkpoint
 from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
 
 
@@ -116,7 +117,7 @@ def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_
     killed = tmp_path / "killed"
     with subprocess.Popen(pretrain_apart(genome, killed, settings), stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120
-        while not (killed / "checkpoint-10" / "trainer_state.json").is_file():
+        while not last_checkpoint(killed):
             assert process.poll() is None or (killed / "dnabert.json").is_file(), (
                 process.stderr and process.stderr.read()
             )
@@ -127,7 +128,10 @@ def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_
         pytest.fail("the run ended before it could be killed")
     with pytest.raises(InputError, match="resumes with the settings it began with, but seed was 0, is 1"):
         dnabert.pretrain([genome], killed, **settings | {"resume": True, "seed": 1})
-    (killed / "checkpoint-99").mkdir()  # a checkpoint that was being written when the run was killed
+    for step, left in (("98", ""), ("99", '{"best_metric": null, "epoch": 0.')):  # killed while it wrote a checkpoint
+        (killed / f"checkpoint-{step}").mkdir()
+        (killed / f"checkpoint-{step}" / "trainer_state.json").write_text(left)
+    (killed / "checkpoint-100").mkdir()
     resumed = dnabert.pretrain([genome], killed, **settings | {"resume": True})
     assert losses(resumed.folder) == losses(whole.folder)
     assert resumed.metrics == whole.metrics

@@ -337,9 +337,18 @@ def finish_run(log: Sequence[Mapping[str, Any]], folder: Path) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Find the newest complete checkpoint of a run: the one with the most steps that has its state, written last."""
-    complete = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    """Find the newest complete checkpoint of a run: the one with the most steps whose state, written last, is whole."""
+    complete = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_json(path: Path) -> bool:
+    """Say whether a file is there and was written to its end."""
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _duration(seconds: float) -> str:
