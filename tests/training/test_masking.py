@@ -62,13 +62,15 @@ def test_growing_hides_more_as_training_goes_on(rng: np.random.Generator) -> Non
     assert masking.at(masking.policy("span"), 0.3) is masking.policy("span")
 
 
-@pytest.mark.parametrize(("name", "rate"), [("dnabert", 0.15), ("span", 0.15), ("growing", 0.4)])
-@pytest.mark.parametrize("progress", [0.0, 1.0])
-def test_a_share_of_the_tokens_is_masked(name: str, rate: float, progress: float, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("name", "progress", "rate"),
+    [("dnabert", 0.0, 0.15), ("span", 0.0, 0.15), ("growing", 0.0, 0.4), ("growing", 1.0, 0.4)],
+)
+def test_a_share_of_the_tokens_is_masked(name: str, progress: float, rate: float, rng: np.random.Generator) -> None:
     ids = np.full(505, kmers.FIRST_KMER)
     policy = masking.at(masking.policy(name), progress)
     counts = [masking.draw_runs(policy, ids, 6, rng).lengths.sum() for _ in range(4000)]
-    assert np.mean(counts) / 505 == pytest.approx(rate, abs=0.003)
+    assert np.mean(counts) / 505 == pytest.approx(rate, abs=0.002)
 
 
 def test_every_inner_token_is_masked_alike(rng: np.random.Generator) -> None:

@@ -20,6 +20,7 @@ from dnabert.errors import InputError
 from dnabert.model import attention, checkpoint, presets
 from dnabert.training import corpus as corpus_module
 from dnabert.training import finetune as finetuning
+from dnabert.training import items
 from dnabert.training import pretrain as pretraining
 from dnabert.training.targets import Task
 from dnabert.training.trainer import last_checkpoint
@@ -240,7 +241,7 @@ def test_finetuning_learns_predicts_and_evaluates(
 
 @pytest.mark.parametrize(("steps", "epochs"), [(16, 30), (154, 7), (594, 6), (20_000, 6)])
 def test_small_sets_get_more_epochs(steps: int, epochs: int) -> None:
-    assert finetuning.default_epochs(steps) == epochs
+    assert items.passes_for(steps, finetuning.FEWEST_STEPS, finetuning.EPOCHS) == epochs
 
 
 def test_the_best_checkpoint_by_mcc_is_kept(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -131,8 +131,8 @@ def _look_around(attention: BertSelfAttention, k: int) -> None:
 
 FAVOUR = 4.0
 """Score, before the softmax, of the token that a head looks at when training starts; others have about 0. In 100 tokens
-a fifth of the attention goes there. At 26 all of it does: the softmax passes next to
-no gradient back, and the heads keep looking there (benchmarks/results/pretrain-recipes.md)."""
+a fifth of the attention goes there. At 26 all of it does: the softmax passes next to no gradient back, and the heads
+keep looking there (benchmarks/results/pretrain-recipes.md)."""
 
 
 def additive_kmers(k: int, size: int, std: float) -> torch.Tensor:

@@ -19,7 +19,7 @@ from dnabert.progress import say
 from dnabert.sequence.letters import positions
 from dnabert.sequence.tables import Table
 from dnabert.training import linear, metrics
-from dnabert.training.items import into_units, standardise, weights_of, with_other_strand
+from dnabert.training.items import into_units, passes_for, standardise, weights_of, with_other_strand
 from dnabert.training.metrics import MAIN, Truth
 from dnabert.training.targets import Task
 
@@ -167,7 +167,7 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
     rows_at_once = min(BATCH[1], max(BATCH[0], table.rows // 40))
     at_once = max(1, min(rows_at_once, BASES_AT_ONCE // int(items.rows.lengths.max())))
     steps = math.ceil(table.rows / at_once)
-    passes = passes or min(PASSES[1], max(PASSES[0], math.ceil(STEPS / steps)))
+    passes = passes or passes_for(steps, STEPS, PASSES)
     rng = np.random.default_rng(job.seed)
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),

@@ -24,7 +24,7 @@ from dnabert.sequence import windows
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, leakage, metrics, splits, targets
 from dnabert.training.data import Data, as_paths, read_splits
-from dnabert.training.items import Packer, Rows, Scale, into_units, standardise, weights_of
+from dnabert.training.items import Packer, Rows, Scale, into_units, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
@@ -48,8 +48,8 @@ FEWEST_STEPS = 1000
 """Epochs are added to small sets up to this many steps: a few hundred steps leave a new head near its start, which is
 how the original collapses to one class."""
 EPOCHS = (6, 30)
-"""Within these limits. As many as the convolutional baselines make at least; what binding sites have in common is found
-late (`benchmarks/results/pretrain-recipes.md`)."""
+"""Fewest and most epochs. Six, as many as the convolutional baselines make at least: on a large set of binding sites
+more still helped (`benchmarks/results/pretrain-recipes.md`)."""
 METHODS = ("full", "lora", "frozen")
 """What is learned: all weights, adapters and the head, or the head alone."""
 RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
@@ -260,7 +260,7 @@ def finetune(
         "length": length,
         "rows": rows,
         "share": share,
-        "epochs": epochs or default_epochs(steps_an_epoch),
+        "epochs": epochs or passes_for(steps_an_epoch, FEWEST_STEPS, EPOCHS),
         "batch_size": batch_size,
         "learning_rate": learning_rate or RATES[method] * (768 / loaded.model.config.hidden_size) ** 2,
         "dropout": dropout,
@@ -286,12 +286,6 @@ def finetune(
         return Finetuned(job.folder, found, None, None, finished=log is not None)
     evaluations = _finish(job, log)
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
-
-
-def default_epochs(steps_an_epoch: int) -> int:
-    """Choose how many passes over the rows are made: as many as make `FEWEST_STEPS`, within `EPOCHS`."""
-    fewest, most = EPOCHS
-    return min(most, max(fewest, math.ceil(FEWEST_STEPS / steps_an_epoch)))
 
 
 class _Job(NamedTuple):

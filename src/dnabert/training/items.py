@@ -1,5 +1,6 @@
 """Rows of a table as the Trainer reads them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,12 @@ class Rows(Dataset[int]):
 
     def __getitem__(self, i: int) -> int:
         return i
+
+
+def passes_for(steps_a_pass: int, steps: int, limits: tuple[int, int]) -> int:
+    """Choose how many passes over the rows are made: as many as make some number of steps, within limits."""
+    fewest, most = limits
+    return min(most, max(fewest, math.ceil(steps / steps_a_pass)))
 
 
 class Scale(NamedTuple):
