@@ -102,9 +102,12 @@ def test_weights_choose_between_genomes(genomes: tuple[Genome, ...]) -> None:
     assert shares[train.source == 1].sum() == pytest.approx(0.75)
     plain = np.diff(region_bounds(train, None, 2, 6, 200), prepend=0)
     assert plain[train.source == 1].sum() == pytest.approx(2000 / 11000, rel=0.01)
-    for bad in ([1], [1, -1], [0, 0]):
+    for bad in ([1], [1, -1], [0, 0], [float("nan"), 1], [float("inf"), 1]):
         with pytest.raises(InputError, match="2 numbers are required"):
             region_bounds(train, bad, 2, 6, 200)
+    train, _ = split_regions(genomes, ("c",), 6)
+    with pytest.raises(InputError, match="the files whose weight is above 0 are held out whole"):
+        region_bounds(train, [0, 1], 2, 6, 200)
 
 
 def test_held_out_contigs_are_never_drawn(genomes: tuple[Genome, ...]) -> None:
@@ -131,6 +134,12 @@ def test_a_held_out_fraction_is_the_middle_of_each_contig(genomes: tuple[Genome,
         split_regions(genomes, ("1.5",), 6)
     with pytest.raises(InputError, match="nothing is left to train on"):
         split_regions(genomes, ("a", "b", "c", "tiny"), 6)
+
+
+def test_a_contig_may_be_called_like_a_number(tmp_path: Path, rng: np.random.Generator) -> None:
+    genome = Genome.open(write_fasta(tmp_path / "n.fa", {"0.5": random_dna(900, rng), "21": random_dna(2000, rng)}))
+    for name, bases in (("21", 2000), ("0.5", 900)):
+        assert split_regions([genome], (name,), 6)[1].lengths.tolist() == [bases]
 
 
 def test_windows_of_n_are_skipped(tmp_path: Path, rng: np.random.Generator) -> None:

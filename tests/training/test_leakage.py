@@ -136,3 +136,21 @@ def test_the_leaks_of_gue(real_data: Path) -> None:
     # 32 rows of test, of which two repeat another: 30 sequences stand in both
     assert len(rows) == 32
     assert len(set(parts["test"].sequences.take(pa.array(rows)).to_pylist())) == 30
+
+
+def test_of_pairs_both_sequences_count(rng: np.random.Generator) -> None:
+    first, second, other = (random_dna(60, rng) for _ in range(3))
+
+    def pairs(rows: list[tuple[str, str]]) -> Table:
+        one, two = zip(*rows, strict=True)
+        return tables.from_sequences(list(one))._replace(second=pa.array(two, pa.large_string()))
+
+    train = pairs([(first, second), (first, random_dna(60, rng))])
+    turned = (other_strand(first), other_strand(second))
+    dev = pairs([(first, second), (first, other), turned, (second, first), (other_strand(second), other_strand(first))])
+    found = leakage.check({"train": train, "dev": dev}, near=0.8)
+    assert found.across == (Shared("dev", "train", 5, 1, 1, 2, 0),)  # near: the same two in the other order
+    # the same first sequence, a quarter of what there is, does not keep rows together
+    table = pairs([(first, random_dna(180, rng)) for _ in range(30)] + [(first, random_dna(180, rng))] * 10)
+    parts = splits.split_by_similarity(table, (0.5, 0.25, 0.25))
+    assert parts.train.rows == 20

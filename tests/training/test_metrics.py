@@ -146,3 +146,15 @@ def test_two_models_are_compared_on_the_same_rows(rng: np.random.Generator) -> N
     worse = metrics.compare(poor, good, truth)
     assert worse.p_value == better.p_value
     assert worse.difference.value == pytest.approx(-better.difference.value)
+
+
+def test_a_constant_prediction_counts_as_chance(rng: np.random.Generator) -> None:
+    true = rng.normal(size=(100, 1))
+    truth = Truth("regression", true, ("level",))
+    good, constant = true + 0.1 * rng.normal(size=true.shape), np.ones_like(true)
+    assert np.isnan(metrics.values_of(constant, truth)["pearson"])
+    better = metrics.compare(good, constant, truth)
+    assert better.difference.value == pytest.approx(metrics.values_of(good, truth)["pearson"])
+    assert better.difference.low > 0.9
+    assert better.p_value < 0.01
+    assert np.isnan(metrics.compare(constant, constant, truth).difference.value)

@@ -1,5 +1,6 @@
 """Splits."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,9 @@ def test_a_folder_of_splits(tmp_path: Path) -> None:
         splits.read_folder(tmp_path)
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0), (0.9, 0.2, -0.1)])
+@pytest.mark.parametrize(
+    "shares", [(0.5, 0.5), (0.8, 0.1, 0.2), (1.0, 0.0, 0.0), (0.9, 0.2, -0.1), (0.8, math.nan, 0.2)]
+)
 def test_bad_shares_are_refused(shares: tuple[float, ...], tmp_path: Path) -> None:
     table = labelled(["a", "b"] * 20, tmp_path)
     with pytest.raises(InputError, match="three numbers that add up to 1"):

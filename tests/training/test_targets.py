@@ -42,6 +42,7 @@ def test_classes_are_inferred(labels: list[str], classes: tuple[str, ...], tmp_p
         (["a", "b", "1"], "t.csv line 4: label '1' is a number, other labels are not"),
         (["0", "0.5"], "t.csv line 3: label '0.5' is no class"),
         (["0", ""], "t.csv line 3: the label is empty"),
+        (["0", "1", "1.0"], "t.csv line 4: label '1.0' is the class '1' written in another way"),
         (["1", "1"], "all 2 rows have the label '1'; two classes or more are required"),
     ],
 )
@@ -132,10 +133,18 @@ def test_a_class_of_bases_that_training_lacked_is_refused(tmp_path: Path) -> Non
     table = read("sequence label\nACGT nnDn\nACGT nXDn", tmp_path)
     with pytest.raises(InputError, match=r"line 3: label 'X' of base 2 is none of the classes \(D, n\)"):
         targets.truth(table, Task("per-base", ("D", "n")))
+    with pytest.raises(InputError, match=r"all bases are labelled '\.'"):
+        targets.truth(read("sequence label\nACGT ....", tmp_path), Task("per-base", ("D", "n")))
 
 
 def test_strata_are_classes_or_tenths(tmp_path: Path) -> None:
-    table = labelled([str(i / 7) for i in range(100)], tmp_path)
+    table = labelled([str(i / 7) for i in range(300)], tmp_path)
     groups, names = targets.strata(table, targets.infer(table))
-    assert np.bincount(groups).tolist() == [10] * 10
-    assert names[0] == "tenth 1 of 'label'"
+    assert np.bincount(groups).tolist() == [30] * 10
+    assert names[0] == "part 1 of 10 of 'label'"
+    # many equal numbers, and few rows, make groups of equal size too
+    table = labelled(["0.5"] + ["1.5"] * 60 + [str(i / 7) for i in range(19)], tmp_path)
+    groups, names = targets.strata(table, targets.infer(table))
+    assert np.bincount(groups).tolist() == [20] * 4
+    table = labelled([str(i / 7) for i in range(12)], tmp_path)
+    assert targets.strata(table, targets.infer(table))[1] == ("part 1 of 1 of 'label'",)

@@ -140,6 +140,9 @@ def read(
     if not isinstance(path, (str, os.PathLike)):
         paths = [Path(one) for one in path]
         if len(paths) > 1:
+            for option, value in (("--labels", labels), ("--length", length)):
+                if value is not None:
+                    raise InputError(f"{paths[0]}: several FASTA files, one a class, take no {option}; leave it out")
             return _checked(_read_classes(paths))
         path = paths[0]
     found = existing_file(path, "table or FASTA file")
@@ -190,9 +193,26 @@ def label_text(column: pa.ChunkedArray) -> pa.LargeStringArray:
     return text.fill_null("") if text.null_count else text
 
 
+def joined(table: Table) -> Table:
+    """Write each pair of sequences as one, an N between them; a table without pairs is returned as it is."""
+    if table.second is None:
+        return table
+    whole = pc.binary_join_element_wise(table.sequences, table.second, pa.scalar("N", pa.large_string()))
+    return table._replace(sequences=whole, second=None)
+
+
 def is_table(path: str | os.PathLike[str]) -> bool:
     """Say whether a file is a table by its name."""
     return _suffix(Path(path)) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
+
+
+def stem(path: str | os.PathLike[str]) -> str:
+    """Return the name of a file without what says its kind and compression."""
+    name = Path(path).name
+    for suffixes in ((".gz", ".bgz"), (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)):
+        if Path(name).suffix.lower() in suffixes:
+            name = Path(name).stem
+    return name
 
 
 def check_output(path: str | os.PathLike[str]) -> None:

@@ -43,8 +43,11 @@ def read_splits(
         raise InputError(f"--split-by {split_by}: give one of {', '.join(SPLITS_BY)}")
     paths = as_paths(data)
     if len(paths) == 1 and Path(paths[0]).is_dir():
-        if split is not None:
-            raise InputError(f"{paths[0]}: a folder brings its own splits; leave --split out, or name one file")
+        for option, value in (("--split", split), ("--split-by", None if split_by == "rows" else split_by)):
+            if value is not None:
+                raise InputError(f"{paths[0]}: a folder brings its own splits; leave {option} out, or name one file")
+        if labels is not None:
+            raise InputError(f"{paths[0]}: a folder brings its own labels; leave --labels out, or name one FASTA file")
         parts = splits.read_folder(Path(paths[0]), genome, length)
         if annotation is not None:
             parts = Splits(
@@ -61,7 +64,7 @@ def read_splits(
         found = targets.infer(table, label, task)
         parts = _divide(table, found, split, split_by, seed)
     if rows is not None or share != 1:
-        few = min(rows or parts.train.rows, round(share * parts.train.rows))
+        few = round(share * min(rows or parts.train.rows, parts.train.rows))
         parts = parts._replace(train=splits.draw_rows(parts.train, few, seed, *targets.strata(parts.train, found)))
     return parts, found
 
@@ -73,6 +76,11 @@ def _divide(table: Table, task: Task, split: Sequence[float], split_by: str, see
     if split_by == "similarity":
         return splits.split_by_similarity(table, split, seed, strata=strata)
     return splits.split_rows(table, split, seed, strata, names)
+
+
+def resolved(path: str | os.PathLike[str] | None) -> str | None:
+    """Write a path in full, for the record of a run; None stays None."""
+    return None if path is None else str(Path(path).resolve())
 
 
 def as_paths(data: Data) -> list[str | os.PathLike[str]]:

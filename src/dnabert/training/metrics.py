@@ -17,6 +17,9 @@ RESAMPLES = 1000
 MAIN = {"classification": "mcc", "multilabel": "auroc", "regression": "pearson", "per-base": "f1"}
 """The metric of each task that chooses the best checkpoint and decides comparisons."""
 
+CHANCE = {"mcc": 0.0, "auroc": 0.5, "pearson": 0.0, "f1": 0.0}
+"""What a model that knows nothing reaches of these; F1 at worst."""
+
 _CHUNK = 20_000_000
 
 Scores = dict[str, np.ndarray]
@@ -148,15 +151,20 @@ def compare(one: np.ndarray, other: np.ndarray, truth: Truth, seed: int = 0, res
     Returns
     -------
     Comparison
-        `one` minus `other`. The p-value is two-sided: twice the smaller share of samples on one side of 0, with one
-        sample added to each side (Davison and Hinkley 1997, section 4.2), so it is never 0.
+        `one` minus `other`; where the metric is defined for one of them alone (a correlation is not, of predictions
+        that are all the same), the other counts as chance. The p-value is two-sided: twice the smaller share of samples
+        on one side of 0, with one sample added to each side (Davison and Hinkley 1997, section 4.2), so it is never 0.
     """
     name = MAIN[truth.task]
-    value = values_of(one, truth)[name] - values_of(other, truth)[name]
-    drawn = [
-        _scores(one, truth, weights)[name] - _scores(other, truth, weights)[name]
-        for weights in _samples(truth, one.shape[1], seed, resamples)
-    ]
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        both = np.stack([_scores(outputs, truth, weights)[name] for outputs in (one, other)])
+        defined = np.isfinite(both)
+        first, second = np.where(defined.any(axis=0) & ~defined, CHANCE[name], both)
+        return np.asarray(first - second)
+
+    value = float(difference(np.ones((1, truth.rows)))[0])
+    drawn = [difference(weights) for weights in _samples(truth, one.shape[1], seed, resamples)]
     differences = np.concatenate([*drawn, np.empty(0)])
     differences = differences[np.isfinite(differences)]
     below, above = (differences <= 0).sum(), (differences >= 0).sum()

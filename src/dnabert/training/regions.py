@@ -66,8 +66,8 @@ def split_regions(sources: Sequence[Genome], holdout: Sequence[str], k: int) -> 
     ----------
     sources : sequence of Genome
     holdout : sequence of str
-        Names of contigs, or one fraction: then the middle of each contig and, evenly spread, this share of a table's
-        rows are held out. Empty holds out nothing.
+        Names of contigs, or one fraction, unless a contig is called like it: then the middle of each contig and, evenly
+        spread, this share of a table's rows are held out. Empty holds out nothing.
     k : int
         Bases per token: stretches shorter than a window of 5 k-mers are left out.
 
@@ -81,7 +81,7 @@ def split_regions(sources: Sequence[Genome], holdout: Sequence[str], k: int) -> 
     InputError
         If no genome has a named contig, or nothing is left to train on.
     """
-    fraction = _fraction(holdout)
+    fraction = None if any(name in source.names for name in holdout for source in sources) else _fraction(holdout)
     if fraction is None:
         for name in holdout:
             if not any(name in source.names for source in sources):
@@ -148,7 +148,7 @@ def region_bounds(regions: Regions, weights: Sequence[float] | None, sources: in
     InputError
         If there is not one weight a source, or none is positive.
     """
-    if weights is not None and (len(weights) != sources or min(weights) < 0 or sum(weights) <= 0):
+    if weights is not None and (len(weights) != sources or min(weights) < 0 or not 0 < sum(weights) < np.inf):
         raise InputError(
             f"--weights {','.join(f'{w:g}' for w in weights)}: {sources} numbers are required, one a file, "
             "none negative and not all 0"
@@ -158,6 +158,11 @@ def region_bounds(regions: Regions, weights: Sequence[float] | None, sources: in
         held = np.bincount(regions.source, weights=bases, minlength=sources)
         bases *= np.asarray(weights, dtype=np.float64)[regions.source] / held[regions.source]
     bounds = np.cumsum(bases / _mean_window(regions.lengths, k, kmers))
+    if not bounds[-1] > 0:
+        raise InputError(
+            f"--weights {','.join(f'{w:g}' for w in weights or ())}: the files whose weight is above 0 are held out "
+            "whole, nothing is left to train on; hold out less"
+        )
     bounds /= bounds[-1]
     return bounds
 

@@ -240,14 +240,15 @@ def split_by_similarity(
         because one cluster is too large.
     """
     check_shares(shares)
-    group = similarity.clusters(table.letters, table.offsets, threshold)
+    whole = tables.joined(table)
+    group = similarity.clusters(whole.letters, whole.offsets, threshold)
     what = f"clusters of sequences with a similarity from {threshold:g}"
     return _parts(table, _deal(table, group, shares, seed, strata, what))
 
 
 def check_shares(shares: Sequence[float]) -> None:
     """Raise InputError unless these are shares of train, dev and test."""
-    if len(shares) != 3 or min(shares) < 0 or min(shares[:2]) == 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(shares) != 3 or min(shares) < 0 or min(shares[:2]) == 0 or not abs(sum(shares) - 1) <= 1e-6:
         raise InputError(
             f"--split {','.join(f'{share:g}' for share in shares)}: three numbers that add up to 1 are required, "
             "for train, dev and test (0.8,0.1,0.1; test may be 0)"

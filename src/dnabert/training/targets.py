@@ -17,6 +17,10 @@ MOST_CLASSES = 50
 """Whole numbers of more different values than this are numbers, not classes."""
 
 
+ROWS_OF_A_GROUP = 20
+"""Rows that numbers are put in groups of, at least: a twentieth of each is still a row."""
+
+
 class Task(NamedTuple):
     """What is predicted.
 
@@ -62,6 +66,9 @@ def infer(table: Table, columns: Sequence[str] = (), kind: str | None = None) ->
     """
     if kind is not None and kind not in TASKS:
         raise InputError(f"--task {kind}: there is no such task; give one of {', '.join(TASKS)}")
+    twice = next((name for i, name in enumerate(columns) if name in columns[:i]), None)
+    if twice is not None:
+        raise InputError(f"--label {twice}: this column is named twice; name it once")
     labels = _columns(table, columns)
     if kind is None:
         kind = _kind_of(table, labels)
@@ -96,13 +103,17 @@ def truth(table: Table, task: Task) -> Truth:
     ------
     InputError
         That names the first row whose label is missing, none of the classes, not a finite number, or not as long as its
-        sequence.
+        sequence; or if no base has a class.
     """
     labels = _columns(table, task.columns)
     if task.kind == "classification":
         return Truth(task.kind, _codes(table, labels[0], task.names), task.names)
     if task.kind == "per-base":
         values, lengths = _base_codes(table, labels[0], task.names)
+        if (values < 0).all():
+            raise InputError(
+                f"{table.path}: all bases are labelled '{UNKNOWN_BASE}', known to be of no class; label some"
+            )
         return Truth(task.kind, values, task.names, np.repeat(np.arange(table.rows), lengths))
     numbers = np.stack([_numbers(table, one, name) for one, name in zip(labels, task.names, strict=True)], axis=1)
     if task.kind == "regression":
@@ -118,7 +129,9 @@ def truth(table: Table, task: Task) -> Truth:
 
 
 def strata(table: Table, task: Task) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Group rows so that a split can keep the proportions: by class, by tenths of a number, else all in one group.
+    """Group rows so that a split can keep the proportions: by class, or by a number, else all in one group.
+
+    By a number: tenths of the rows in its order, fewer parts where they would be smaller than `ROWS_OF_A_GROUP`.
 
     Returns
     -------
@@ -127,10 +140,11 @@ def strata(table: Table, task: Task) -> tuple[np.ndarray, tuple[str, ...]]:
     if task.kind == "classification":
         return truth(table, task).values, tuple(f"class '{name}'" for name in task.names)
     if task.kind == "regression":
-        first = truth(table, task).values[:, 0]
-        edges = np.unique(np.quantile(first, np.linspace(0.1, 0.9, 9)))
-        groups = np.unique(np.digitize(first, edges), return_inverse=True)[1]
-        return groups, tuple(f"tenth {i + 1} of '{task.names[0]}'" for i in range(int(groups.max()) + 1))
+        count = min(10, max(1, table.rows // ROWS_OF_A_GROUP))
+        order = np.argsort(truth(table, task).values[:, 0], kind="stable")
+        groups = np.empty(table.rows, dtype=np.int64)
+        groups[order] = np.arange(table.rows) * count // max(table.rows, 1)
+        return groups, tuple(f"part {i + 1} of {count} of '{task.names[0]}'" for i in range(count))
     return np.zeros(table.rows, dtype=np.int64), ("the table",)
 
 
@@ -213,6 +227,15 @@ def _classes(table: Table, labels: pa.LargeStringArray) -> tuple[str, ...]:
             f"{table.path}: all {table.rows} rows have the label '{distinct[0]}'; two classes or more are required"
         )
     numbers = kinds[distinct[0]] == "number"
+    if numbers:
+        spelled: dict[float, str] = {}
+        for label in distinct:
+            first = spelled.setdefault(float(label), label)
+            if first != label:
+                raise InputError(
+                    f"{table.where(_first_row(labels, label))}: label '{label}' is the class '{first}' written in "
+                    "another way; write one class alike in all rows"
+                )
     return tuple(sorted(distinct, key=lambda label: int(float(label)) if numbers else label))
 
 
@@ -234,7 +257,7 @@ def _numbers(table: Table, labels: pa.LargeStringArray, name: str) -> np.ndarray
         values = pc.utf8_trim_whitespace(labels).cast(pa.float64()).to_numpy()
     except pa.ArrowInvalid:
         kinds = _kinds(labels)
-        odd = next(label for label, kind in kinds.items() if kind in ("word", "empty"))
+        odd = next(label for label in kinds if not _reads_as_number(label))
         shown = f"'{odd}' is not a number" if odd.strip() else "is empty"
         raise InputError(
             f"{table.where(_first_row(labels, odd))}: '{name}' {shown}; correct it, or delete the row"
@@ -248,6 +271,15 @@ def _numbers(table: Table, labels: pa.LargeStringArray, name: str) -> np.ndarray
             f"row{more}"
         )
     return values
+
+
+def _reads_as_number(label: str) -> bool:
+    """Say whether Arrow reads a number, which is stricter than Python: 1_000 is none."""
+    try:
+        pa.scalar(label.strip()).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 # --- a class for each base --------------------------------------------------------------------------------------------
