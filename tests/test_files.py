@@ -83,3 +83,18 @@ def test_only_own_folders_are_overwritten(tmp_path: Path) -> None:
     (tmp_path / "run.json").touch()
     claim_folder(tmp_path, overwrite=True)
     assert not tmp_path.exists()
+
+
+def test_the_file_that_says_all_are_there_is_moved_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = []
+    replace = Path.replace
+
+    def remembered(path: Path, to: Path) -> Path:
+        moved.append(path.name)
+        return replace(path, to)
+
+    monkeypatch.setattr(Path, "replace", remembered)
+    with replacing_files(tmp_path / "out", last="b") as temporary:
+        for name in "abc":
+            (temporary / name).touch()
+    assert moved == ["a", "c", "b"]

@@ -137,13 +137,15 @@ def claim_folder(path: str | os.PathLike[str], overwrite: bool = False, resume: 
 
 
 @contextmanager
-def replacing_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing_files(folder: str | os.PathLike[str], last: str = "") -> Iterator[Path]:
     """Give a temporary folder and move its files into `folder` when the block succeeds.
 
     Parameters
     ----------
     folder : str or path-like
         Where the files go. It is made if needed; files of other names in it stay.
+    last : str
+        Name of the file that is moved after all others: where it stands, they do.
 
     Yields
     ------
@@ -163,7 +165,7 @@ def replacing_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with _reported(target):
             yield temporary
-            for path in sorted(temporary.iterdir()):
+            for path in sorted(temporary.iterdir(), key=lambda path: (path.name == last, path.name)):
                 path.chmod(_usual_mode())  # some writers make files that only their owner may read
                 path.replace(target / path.name)
     finally:

@@ -338,6 +338,33 @@ def test_finetune_beside_baselines(
     assert evaluated.value == pytest.approx(content["models"][-1]["mcc"]["value"])
 
 
+def test_the_model_from_scratch_is_trained_as_the_other_was(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "NAMES", ("kmers",))
+    data = tmp_path / "data"
+    data.mkdir()
+    for part, rows in (("train", 40), ("dev", 20)):
+        write(data / f"{part}.tsv", "sequence\tlabel", lambda: "{}\t{}".format(*planted(rng, 40)), rows)
+    model = tiny_model(tmp_path / "pretrained", k=3)
+    for method in ("full", "lora"):
+        out = tmp_path / method
+        dnabert.finetune(data, model, out, method=method, epochs=1, learning_rate=1e-3, device="cpu")
+        dnabert.finetune(data, model, out, method=method, baselines=True, resume=True, device="cpu")
+        made = json.loads((out / "baselines/from-scratch/run.json").read_text())
+        # an encoder that stays random would tell nothing: all weights are learned, with the rate for that
+        assert (made["epochs"], made["method"], made["from_scratch"]) == (1, "full", True)
+        assert (made["learning_rate"] == 1e-3) == (method == "full")
+    with pytest.raises(InputError, match="genome was None, is "):
+        dnabert.finetune(data, model, out, method="lora", baselines=True, resume=True, genome="g.fa", device="cpu")
+
+
+def test_one_value_a_channel_is_normalised_by_the_usual() -> None:
+    norm = baselines.Norm(3).train()
+    for shape, lengths in (((1, 3, 1), [1]), ((2, 3, 4), [1, 0])):
+        assert torch.isfinite(norm(torch.randn(shape), torch.tensor(lengths))).all()
+
+
 def row_of(name: str, value: float, difference: Interval, p_value: float) -> Row:
     return Row(name, Path(name), Interval(value, value - 0.1, value + 0.1), Comparison(difference, p_value), 3.0)
 
@@ -357,6 +384,9 @@ def test_the_report_says_plainly_when_a_baseline_wins(capsys: pytest.CaptureFixt
         "On test the fine-tuned model and basset do not differ (p >= 0.05).",
         "The fine-tuned model is better than danq (p < 0.05).",
     )
+    odd = row_of("[a/b] :smile:", 0.6, Interval(0, 0, 0), 1)
+    print_comparison(Compared("mcc", "test", 500, (own, odd), ()))
+    assert "[a/b] :smile:" in capsys.readouterr().out  # names are no markup
     print_comparison(Compared("mcc", "test", 500, rows, sentences))
     printed = capsys.readouterr()
     assert printed.err.strip() == sentences[0]

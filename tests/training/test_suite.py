@@ -1,5 +1,6 @@
 """Many data sets with one command."""
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from dnabert.errors import InputError
 from dnabert.model import baselines, checkpoint
 from dnabert.training import published, suite
+from dnabert.training.data import read_splits
 from tests.conftest import random_dna, run_command, tiny_model
 
 TUNE: dict[str, Any] = {"epochs": 1, "batch_size": 16, "device": "cpu", "precision": "float32"}
@@ -77,6 +79,11 @@ def test_a_learning_curve_of_numbers(model: Path, tmp_path: Path, rng: np.random
     assert {line.metric for line in lines} == {"pearson"}
     rows_train = pyarrow.parquet.read_table(tmp_path / "out/results.parquet")["rows_train"].to_pylist()
     assert rows_train == [20, 40, 80, 160]
+    parts = [
+        read_splits(tmp_path / "dream/yeast.tsv", label=["expression"], split=(0.8, 0.1, 0.1), rows=80, share=share)
+        for share in (0.25, 0.5)
+    ]
+    assert [part.train.rows for part, _ in parts] == [20, 40]  # shares of those rows
 
 
 def test_baselines_stand_in_the_table(sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,8 +127,42 @@ def test_suites_that_cannot_run_are_refused(
 
 def test_another_suite_does_not_write_into_a_folder(sets: Path, model: Path, tmp_path: Path) -> None:
     suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], **TUNE)
-    with pytest.raises(InputError, match="this folder holds another run, its rows was None, is 20"):
-        suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], rows=20, **TUNE)
+    for change, message in (
+        ({"rows": 20}, "rows was None, is 20"),
+        ({"label": ["label"]}, r"label was None, is \['label'\]"),
+        ({"epochs": 2}, "epochs was 1, is 2"),
+    ):
+        with pytest.raises(InputError, match=f"this folder holds another run, its {message}"):
+            suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], **TUNE | change)
+    without = {name: value for name, value in TUNE.items() if name != "epochs"}
+    with pytest.raises(InputError, match="epochs was 1, is None"):
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], **without)
+
+
+def test_sets_of_gue_are_known_from_any_folder(sets: Path, model: Path, tmp_path: Path) -> None:
+    for start in (sets / "tf", sets / "tf/0"):
+        lines = suite.benchmark(start, model, tmp_path / f"out-{start.name}", seeds=1, **TUNE)
+        assert [line.name for line in lines] == ["tf/0"]
+        folder = tmp_path / f"out-{start.name}/runs/tf/0/seed0"
+        assert checkpoint.load(folder).model.config.strand == "both"
+
+
+def test_tables_of_like_names_are_sets_of_their_own(tmp_path: Path) -> None:
+    for name in ("native.2022.tsv", "native.2023.tsv.gz"):
+        (tmp_path / name).touch()
+    assert [name for name, _ in suite._dream_sets(tmp_path)] == ["native.2022", "native.2023"]
+    (tmp_path / "native.2022.csv").touch()
+    with pytest.raises(InputError, match=r"native.2022.csv and native.2022.tsv would be one data set"):
+        suite._dream_sets(tmp_path)
+
+
+def test_a_metric_that_is_undefined_is_left_out(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    for name, rows in (("train", 30), ("dev", 10), ("test", 1)):
+        (tmp_path / "sets/one").mkdir(parents=True, exist_ok=True)
+        content = (f"{random_dna(30, rng)},{rng.normal()}" for _ in range(rows))
+        (tmp_path / f"sets/one/{name}.csv").write_text("\n".join(["sequence,label", *content]) + "\n")
+    lines = suite.benchmark(tmp_path / "sets", model, tmp_path / "out", seeds=2, **TUNE)
+    assert [math.isnan(value) for value in (lines[0].mean, lines[0].deviation)] == [True, True]
 
 
 def test_published_figures_are_those_of_the_set() -> None:

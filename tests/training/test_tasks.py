@@ -12,13 +12,17 @@ import transformers
 
 import dnabert
 from dnabert.errors import InputError
+from dnabert.inference import predict as predicting
 from dnabert.model import checkpoint
+from dnabert.model.heads import loss_of
 from dnabert.sequence import tables
 from dnabert.sequence.annotate import label_bases
+from dnabert.training import finetune as finetuning
 from dnabert.training.targets import Task
 from tests.conftest import random_dna, run_command, tiny_model, write_fasta
 
 TUNE: dict[str, Any] = {"epochs": 8, "batch_size": 16, "learning_rate": 3e-3, "device": "cpu", "precision": "float32"}
+FROZEN: dict[str, Any] = {name: TUNE[name] for name in ("device", "precision")}
 
 
 def write_splits(folder: Path, header: str, row: Callable[[], str], rows: int = 160) -> Path:
@@ -267,6 +271,112 @@ def test_adapters_are_saved_merged_and_loaded(model: Path, tmp_path: Path, rng: 
     transformers.BertForSequenceClassification.from_pretrained(result.folder)
 
 
+@pytest.mark.parametrize("features", ["mean", "cls"])
+def test_the_seed_decides_where_adapters_start(
+    features: str, model: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    logits = []
+    for i, seed in enumerate((7, 7, 8)):
+        torch.manual_seed(i)  # what ran before does not matter
+        options = TUNE | {"epochs": 1, "features": features, "seed": seed}
+        result = dnabert.finetune(data, model, tmp_path / f"out{i}", method="lora", **options)
+        table = tables.read(data / "test.tsv")
+        logits.append(dnabert.load(result.folder, precision="float32").predict(table).logits)
+        alone = dnabert.load(result.folder / "adapter", precision="float32").predict(table).logits
+        np.testing.assert_allclose(logits[i], alone, atol=1e-5)  # with the pooler that cls starts anew
+    assert np.array_equal(logits[0], logits[1])
+    assert not np.array_equal(logits[0], logits[2])
+
+
+def test_adapters_need_the_weights_they_were_learned_on(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    quick = TUNE | {"epochs": 1}
+    anew = dnabert.finetune(data, model, tmp_path / "anew", method="lora", from_scratch=True, **quick)
+    assert not (anew.folder / "adapter").exists()
+    made = dnabert.finetune(data, model, tmp_path / "made", method="lora", **quick)
+    for long in (None, "mean"):
+        with pytest.raises(InputError, match=f"adapters take no new head; name .* merged into, {made.folder}"):
+            dnabert.finetune(data, made.folder / "adapter", tmp_path / "next", long=long, **quick)
+    assert not (tmp_path / "next").exists()
+
+
+def test_a_new_head_forgets_how_the_old_one_read(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    quick = TUNE | {"epochs": 1}
+    dnabert.finetune(data, model, tmp_path / "long", long="concat", window=30, **quick)
+    result = dnabert.finetune(data, tmp_path / "long", tmp_path / "whole", **quick)
+    entries = json.loads((result.folder / "config.json").read_text())
+    assert not {"long", "window", "window_step", "long_windows"} & set(entries)
+
+
+def test_concat_has_room_for_the_windows_of_training(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_bound(tmp_path / "data", rng)  # 40 bases: two windows
+    result = dnabert.finetune(data, model, tmp_path / "out", long="concat", window=30, **TUNE | {"epochs": 1})
+    (tmp_path / "longer.tsv").write_text(f"sequence\n{random_dna(40, rng)}\n{random_dna(90, rng)}\n")
+    with pytest.raises(InputError, match=r"line 3: 4 windows, and --long concat has room for the 2"):
+        dnabert.predict_file(result.folder, tmp_path / "longer.tsv", tmp_path / "p.tsv")
+    assert not (tmp_path / "p.tsv").exists()
+
+
+@pytest.mark.parametrize("long", ["mean", "attention", "lstm"])
+def test_rows_are_pooled_in_parts(
+    long: str, model: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = checkpoint.load(model, "classification", ("a", "b"), long=long, window=20, window_step=15)
+    checkpoint.save(loaded, tmp_path / "long", {})
+    started = dnabert.load(tmp_path / "long", precision="float32")
+    sequences = [random_dna(int(length), rng) for length in rng.integers(10, 300, 30)]
+    whole = started.predict(sequences).logits
+    monkeypatch.setattr(predicting, "WINDOWS_AT_ONCE", 25)
+    np.testing.assert_allclose(started.predict(sequences).logits, whole, atol=1e-6)
+
+
+def test_the_model_it_starts_from_is_not_overwritten(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    with pytest.raises(InputError, match="this is the model to start from; name another folder"):
+        dnabert.finetune(data, model, model, overwrite=True, **TUNE)
+    assert (model / "model.safetensors").is_file()
+
+
+def test_a_run_killed_before_its_record_is_written_resumes(
+    model: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, options = write_bound(tmp_path / "data", rng), TUNE | {"epochs": 2}
+    whole = dnabert.finetune(data, model, tmp_path / "whole", **options)
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", killed)
+        with pytest.raises(SystemExit):
+            dnabert.finetune(data, model, tmp_path / "out", **options)
+    assert not (tmp_path / "out/dnabert.json").exists()
+    again = dnabert.finetune(data, model, tmp_path / "out", resume=True, **options)
+    assert again.test is not None
+    assert whole.test is not None
+    assert again.test.metrics == whole.test.metrics
+    assert not list((tmp_path / "out").glob("checkpoint-*"))
+
+
+def test_bases_of_which_nothing_is_known_cost_nothing() -> None:
+    logits = torch.randn(4, 3, requires_grad=True)
+    loss = loss_of("per-base", logits, torch.full((4,), -1), None)
+    loss.backward()
+    assert loss == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+    labels, weights = torch.tensor([0, -1, 2, 1]), torch.tensor([1.0, 2.0, 0.5])
+    expected = torch.nn.functional.cross_entropy(logits, labels, weight=weights, ignore_index=-1)
+    assert loss_of("per-base", logits, labels, weights).item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize(("size", "at_once", "parts"), [(32, 5, 8), (32, 32, 1), (31, 4, 31)])
+def test_parts_of_a_batch_make_it_whole(size: int, at_once: int, parts: int) -> None:
+    assert finetuning.parts_of_a_batch(size, at_once) == parts
+
+
 def test_adapters_of_numbers_keep_their_units(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_splits(
         tmp_path / "data", "sequence\tlevel", lambda: f"{random_dna(30, rng)}\t{rng.normal(500, 5)}", rows=40
@@ -291,7 +401,7 @@ def test_a_frozen_encoder_with_logistic_regression(
         )
     )
     label = () if strand == "given" else ("a", "b")
-    result = dnabert.finetune(data, model, tmp_path / "out", method="frozen", strand=strand, label=label, **TUNE)
+    result = dnabert.finetune(data, model, tmp_path / "out", method="frozen", strand=strand, label=label, **FROZEN)
     assert result.test is not None
     if strand == "given":
         assert result.test.metrics["mcc"].value > 0.7
@@ -340,7 +450,7 @@ def test_a_frozen_encoder_lets_classes_count_alike(model: Path, tmp_path: Path, 
     found = []
     for weighted in (False, True):
         result = dnabert.finetune(
-            data, model, tmp_path / f"out{weighted}", method="frozen", class_weights=weighted, **TUNE
+            data, model, tmp_path / f"out{weighted}", method="frozen", class_weights=weighted, **FROZEN
         )
         assert result.test is not None
         assert result.test.confusion is not None
@@ -380,6 +490,11 @@ def test_lower_layers_learn_slower(model: Path, tmp_path: Path, rng: np.random.G
         ({"long": "mean", "window": 2}, "--window 2: 3 to 512 bases are required"),
         ({"task": "regression", "class_weights": True}, "numbers have no classes"),
         ({"label": ["score"]}, "there is no column 'score'"),
+        ({"label": ["label", "label"]}, "--label label: this column is named twice"),
+        ({"learning_rate": 0.0}, "--learning-rate 0: a number above 0 is required"),
+        ({"method": "frozen"}, "--method frozen solves for its weights; leave --epochs and --learning-rate out"),
+        ({"labels": "names.tsv"}, "a folder brings its own labels"),
+        ({"split_by": "similarity"}, "a folder brings its own splits; leave --split-by out"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(

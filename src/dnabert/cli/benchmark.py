@@ -31,7 +31,8 @@ def benchmark(
         bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
     ] = False,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Train CNNs and k-mer regression beside each fit.")
+        bool,
+        typer.Option("--baselines", help="Train CNNs, k-mer regression and the model from scratch beside each fit."),
     ] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", help="As in finetune.", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="As in finetune.", min=0.0)] = None,
@@ -71,9 +72,9 @@ def benchmark(
 
 def _print(lines: "list[Summary]") -> None:
     import rich.box
-    import rich.console
     import rich.table
 
+    from dnabert.cli.report import plain_console
     from dnabert.training import published
 
     table = rich.table.Table(
@@ -92,7 +93,7 @@ def _print(lines: "list[Summary]") -> None:
             str(line.seeds),
             f"{known[best]:.3f} ({best})" if best else "",
         )
-    console = rich.console.Console()
+    console = plain_console()
     console.print(table)
     if any(published.gue(line.name) for line in lines):
         console.print(f"Published: {published.SOURCE}", highlight=False)

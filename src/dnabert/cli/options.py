@@ -8,7 +8,7 @@ import typer
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what another run left in --out.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.", min=0)]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.", min=0, max=2**32 - 1)]
 Device = Annotated[str, typer.Option("--device", help="auto (CUDA if there is one), cpu, cuda, cuda:1, ...")]
 Precision = Annotated[
     str, typer.Option("--precision", help="auto (bfloat16 where the processor computes in it), float32 or bfloat16.")

@@ -32,7 +32,7 @@ def print_evaluation(title: str, evaluation: "Evaluation") -> None:
         table.add_row(
             _WORDS.get(plain, plain) + bracket + of, f"{value.value:.3f}", f"{value.low:.3f} to {value.high:.3f}"
         )
-    console = rich.console.Console()
+    console = plain_console()
     console.print(table)
     if evaluation.confusion is not None and len(evaluation.names) <= MOST_CLASSES_SHOWN:
         confusion = rich.table.Table("true \\ predicted", *evaluation.names, box=rich.box.SIMPLE)
@@ -59,7 +59,7 @@ def print_comparison(compared: "Compared") -> None:
             difference = (f"{value:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{row.comparison.p_value:.2g}")
         shown = (row.name, f"{row.value.value:.3f}", f"{row.value.low:.3f} to {row.value.high:.3f}")
         table.add_row(*shown, *difference, seconds)
-    _wide_enough().print(table)
+    plain_console(wide=True).print(table)
     for sentence in compared.sentences:
         print(sentence, file=sys.stderr if sentence.startswith("WARNING") else sys.stdout)
 
@@ -69,7 +69,7 @@ def print_counts(counts: dict[str, int]) -> None:
     table = rich.table.Table("class", "sequences", box=rich.box.SIMPLE)
     for label, count in counts.items():
         table.add_row(label, f"{count:,}")
-    rich.console.Console().print(table)
+    plain_console().print(table)
     used = [label for label, count in counts.items() if count]
     if len(used) == 1 and sum(counts.values()) > 1:
         warn_one_class(used[0], sum(counts.values()))
@@ -84,7 +84,7 @@ def print_motifs(motifs: "Sequence[Motif]", shown: int = 10) -> None:
         match = motif.match
         named = (match.name, f"{match.q:.1e}") if match else ("", "")
         table.add_row(motif.name, motif.consensus, f"{motif.positives:,}", f"{motif.negatives:,}", *named)
-    rich.console.Console().print(table)
+    plain_console().print(table)
 
 
 def warn_one_class(label: str, rows: int) -> None:
@@ -98,7 +98,7 @@ def warn_one_class(label: str, rows: int) -> None:
 
 def print_leakage(found: "Mapping[str, Leakage]") -> None:
     """Print what the splits of data sets share; rows of a split that repeat each other only where there are any."""
-    console = _wide_enough()
+    console = plain_console(wide=True)
     table = rich.table.Table(
         box=rich.box.SIMPLE, collapse_padding=True, pad_edge=False, title="Rows of a split that stand in another"
     )
@@ -124,11 +124,14 @@ def print_variants(summary: "Summary") -> None:
         table.add_row(f"  of them {name}", f"{count:,}")
     for name, count in summary.not_scored.items():
         table.add_row(f"not scored: {name}", f"{count:,}")
-    rich.console.Console().print(table)
+    plain_console().print(table)
     print(f"Scores of {summary.alleles:,} alleles of {summary.records:,} records: {summary.out}")
 
 
-def _wide_enough() -> rich.console.Console:
-    """Return a console for a wide table: a file has no width, and names must not be cut."""
-    console = rich.console.Console()
-    return console if console.is_terminal else rich.console.Console(width=160)
+def plain_console(wide: bool = False) -> rich.console.Console:
+    """Return a console that shows text as it is: brackets and colons in names are no markup.
+
+    For a wide table a file, which has no width, gets one in which names are not cut.
+    """
+    console = rich.console.Console(markup=False, emoji=False)
+    return console if console.is_terminal or not wide else rich.console.Console(markup=False, emoji=False, width=160)

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ from dnabert.model.device import choose_device, choose_precision
 from dnabert.model.packing import PackedBatch, token_of_base
 from dnabert.progress import say
 from dnabert.sequence import tables, windows
-from dnabert.sequence.letters import within
+from dnabert.sequence.letters import positions, within
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Sequences, Windows
 
@@ -150,11 +150,32 @@ def logits_of(started: Predictor, table: Table, batch_tokens: int | None = None)
     if loaded.task == "per-base":
         return _logits_of_bases(started, cut, batch_tokens)
     vectors = run(started, cut, batch_vectors, batch_tokens)
+    logits = np.empty((table.rows, len(loaded.labels)), dtype=np.float32)
     with torch.inference_mode():
-        head = loaded.model.from_vectors(
-            torch.from_numpy(vectors).to(started.device), torch.from_numpy(cut.counts).to(started.device)
-        )
-    return head.logits.float().cpu().numpy()
+        for rows, members in _of_like_counts(cut.counts):
+            head = loaded.model.from_vectors(
+                torch.from_numpy(vectors[members]).to(started.device),
+                torch.from_numpy(cut.counts[rows]).to(started.device),
+            )
+            logits[rows] = head.logits.float().cpu().numpy()
+    return logits
+
+
+WINDOWS_AT_ONCE = 16_384
+"""Windows pooled at a time, with the padding of rows that have fewer."""
+
+
+def _of_like_counts(counts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Divide rows into parts of like numbers of windows: the rows of each, and all their windows, in order; int64."""
+    order = np.argsort(counts, kind="stable")
+    firsts = np.cumsum(counts) - counts
+    first = 0
+    while first < len(order):
+        # the last row has the most windows: as many rows as fit when all are padded to it
+        padded = counts[order[first:]] * np.arange(1, len(order) - first + 1)
+        rows = order[first : first + max(1, int(np.searchsorted(padded, WINDOWS_AT_ONCE, side="right")))]
+        yield rows, positions(firsts[rows], counts[rows])
+        first += len(rows)
 
 
 def _scan(loaded: Checkpoint, scan: str, window: int | None, step: int | None) -> dict[str, Any]:
@@ -199,7 +220,16 @@ def as_read(loaded: Checkpoint, table: Table) -> Sequences:
     """Cut rows into what the model reads at a time, where that may be less than a row or is put together again."""
     config = loaded.model.config
     if getattr(config, "long", None) is not None:
-        return windows.cut(table, config.window, config.window_step)
+        cut = windows.cut(table, config.window, config.window_step)
+        if config.long == "concat" and loaded.task != "per-base":
+            most = int(cut.counts.argmax())
+            if cut.counts[most] > config.long_windows:
+                raise InputError(
+                    f"{table.where(most)}: {cut.counts[most]} windows, and --long concat has room for the "
+                    f"{config.long_windows} of the longest sequence it was trained with; shorten it, or fine-tune with "
+                    "another --long"
+                )
+        return cut
     if loaded.task == "per-base":
         longest = int((table.ends - table.starts).max(initial=1))
         return windows.cut(table, longest, longest)

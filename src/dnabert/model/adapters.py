@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 
 RANK = 8
@@ -16,7 +17,7 @@ LAYERS = r".*encoder\.layer\.\d+\.(attention\.self\.(query|key|value)|(attention
 ADAPTER = "adapter_config.json"
 
 
-def add(model: transformers.BertPreTrainedModel, base: str | os.PathLike[str], rank: int = RANK) -> Any:
+def add(model: transformers.BertPreTrainedModel, base: str | os.PathLike[str], rank: int = RANK, seed: int = 0) -> Any:
     """Put adapters into a model, in place; the encoder's own weights are frozen, the head is learned whole.
 
     Parameters
@@ -26,6 +27,8 @@ def add(model: transformers.BertPreTrainedModel, base: str | os.PathLike[str], r
         Where the model came from, for the adapters' record.
     rank : int
         Rows of the small matrices; the update is scaled by 2.
+    seed : int
+        Of the small matrices' start.
 
     Returns
     -------
@@ -34,15 +37,19 @@ def add(model: transformers.BertPreTrainedModel, base: str | os.PathLike[str], r
     """
     import peft
 
-    heads = [name for name, _ in model.named_children() if name not in ("bert", "dropout")]
+    # what the original left to chance is learned whole: the head, and a pooler
+    new = [name for name, _ in model.named_children() if name not in ("bert", "dropout")]
+    if model.bert.pooler is not None:
+        new.append("pooler")
     config = peft.LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
         target_modules=LAYERS,
-        modules_to_save=heads,
+        modules_to_save=new,
         base_model_name_or_path=str(base),
     )
-    with _quiet():
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         return peft.get_peft_model(model, config)
 
 

@@ -339,14 +339,20 @@ class Norm(nn.BatchNorm1d):
         """Normalise, shape (sequences, channels, positions)."""
         positions = hidden.shape[2]
         if bool((lengths == positions).all()):
-            return super().forward(hidden)
+            return self._normalised(hidden)
         filled = inside(lengths, positions)
         if not self.training:
             return super().forward(hidden) * filled[:, None]
         rows = hidden.transpose(1, 2)
         result = torch.zeros_like(rows)
-        result[filled] = super().forward(rows[filled])
+        result[filled] = self._normalised(rows[filled])
         return result.transpose(1, 2)
+
+    def _normalised(self, values: torch.Tensor) -> torch.Tensor:
+        """Normalise, shape (entries, channels[, positions]); one value a channel has no spread: take the usual."""
+        if self.training and values.numel() == values.shape[1]:
+            return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(values)
 
 
 def one_hot(codes: torch.Tensor) -> torch.Tensor:

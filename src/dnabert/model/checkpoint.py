@@ -88,16 +88,23 @@ def load(
     Raises
     ------
     InputError
-        If there is no such directory, it is no BERT, or its vocabulary fits no k or not the k it states.
+        If there is no such directory, it is no BERT, its vocabulary fits no k or not the k it states, or a new head is
+        asked for on adapters.
     """
     folder = _folder(path)
     record = read_record(folder)
     if (folder / adapters.ADAPTER).is_file():
+        if task is not None:
+            raise _no_new_head(folder)
         base = load(record["base"], record["task"], tuple(record["labels"]), **record["config"])
         return base._replace(model=adapters.merged_into(base.model, folder))
     config = _configuration(folder)
     k = _k_of(folder, config, record)
     new_head = task is not None
+    if new_head:
+        for name in READ_BY_HEAD:  # how an earlier head read sequences is not how this one does
+            if hasattr(config, name):
+                delattr(config, name)
     if task is None:
         task = task_of(config)
         labels = () if task == "masked-lm" else tuple(config.id2label[i] for i in range(config.num_labels))
@@ -129,6 +136,10 @@ def outputs(task: str, labels: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+READ_BY_HEAD = ("features", "strand", "label_columns", "bases", "long", "window", "window_step", "long_windows")
+"""Entries of the configuration that say how a head reads sequences."""
+
+
 class Shape(NamedTuple):
     """What sequences a model takes: bases per token, bases between tokens, k-mers at most."""
 
@@ -138,8 +149,10 @@ class Shape(NamedTuple):
 
 
 def load_shape(path: str | os.PathLike[str]) -> Shape:
-    """Read what sequences a model takes without loading its weights; errors are those of `load`."""
+    """Read what sequences a model takes without loading its weights; errors are those of `load` with a task."""
     folder = _folder(path)
+    if (folder / adapters.ADAPTER).is_file():
+        raise _no_new_head(folder)
     config, record = _configuration(folder), read_record(folder)
     return Shape(_k_of(folder, config, record), int(record.get("stride", 1)), config.max_position_embeddings - 2)
 
@@ -160,7 +173,7 @@ def save(
     shard_bytes : int
         Largest file of weights.
     """
-    with replacing_files(folder) as temporary, quiet_transformers():
+    with replacing_files(folder, last=RECORD) as temporary, quiet_transformers():
         try:
             checkpoint.model.save_pretrained(temporary, max_shard_size=shard_bytes)
         except SafetensorError as error:  # a full disk, among others
@@ -222,6 +235,10 @@ def _folder(path: str | os.PathLike[str]) -> Path:
         raise InputError(
             f"{path}: no such model directory here, and the hub gave none ({type(error).__name__}); check the path"
         ) from error
+
+
+def _no_new_head(folder: Path) -> InputError:
+    return InputError(f"{folder}: adapters take no new head; name the model they are merged into, {folder.parent}")
 
 
 def _configuration(folder: Path) -> transformers.BertConfig:

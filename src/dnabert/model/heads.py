@@ -234,7 +234,10 @@ def loss_of(
         return F.mse_loss(logits.float(), labels)
     if problem == "multi_label_classification":
         return F.binary_cross_entropy_with_logits(logits.float(), labels, pos_weight=weights)
-    return F.cross_entropy(logits.float(), labels, weight=weights, ignore_index=-1)
+    total = F.cross_entropy(logits.float(), labels, weight=weights, ignore_index=-1, reduction="sum")
+    known = labels >= 0
+    counted = known if weights is None else torch.where(known, weights[labels.clamp(min=0)], 0)
+    return total / counted.sum().clamp(min=torch.finfo(torch.float32).tiny)  # nothing known: 0, not NaN
 
 
 def reads_mean(config: transformers.BertConfig) -> bool:

@@ -15,7 +15,7 @@ from dnabert.model.checkpoint import RECORD, read_record
 from dnabert.progress import say
 from dnabert.training import baselines as training
 from dnabert.training import metrics, targets
-from dnabert.training.data import as_paths, read_splits
+from dnabert.training.data import as_paths, read_splits, resolved
 from dnabert.training.finetune import Finetuned, finetune
 from dnabert.training.metrics import MAIN, Comparison, Interval, Truth
 from dnabert.training.splits import Splits
@@ -113,6 +113,9 @@ def beside_baselines(**options: Any) -> Finetuned:
         result = finetune(**options)
         if not result.finished:
             return result
+    # the model from random weights is trained as this one was, whatever the defaults are now
+    made = json.loads((out / RUN).read_text())
+    options |= {name: made[name] for name in ("task", "epochs", "learning_rate")}
     parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
     truths = [None if part is None else targets.truth(part, task) for part in parts]
     if result is None:
@@ -148,11 +151,17 @@ def beside_baselines(**options: Any) -> Finetuned:
 
 
 def _from_scratch(folder: Path, options: dict[str, Any]) -> bool:
-    """Train the model's architecture from random weights, unless it is; return False if the user interrupted it."""
+    """Train the model's architecture from random weights, unless it is; return False if the user interrupted it.
+
+    All of its weights are learned, with the rate for that, whatever was learned of the model: an encoder that stays
+    random tells nothing of what pre-training is worth.
+    """
     if (folder / RECORD).is_file():
         say(f"{FROM_SCRATCH}: complete")
         return True
     begun = (folder / RUN).is_file()
+    if options["method"] != "full":
+        options = options | {"method": "full", "learning_rate": None}
     return finetune(**options | {"out": folder, "from_scratch": True, "resume": begun, "overwrite": False}).finished
 
 
@@ -194,7 +203,7 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
         "data": [str(Path(path).resolve()) for path in as_paths(options["data"])],
         "model": str(options["model"]),
         "label": list(options["label"]),
-        "annotation": None if options["annotation"] is None else str(Path(options["annotation"]).resolve()),
+        **{name: resolved(options[name]) for name in ("annotation", "genome", "labels")},
         "strand": options["strand"] or "given",
         "split": None if options["split"] is None else list(options["split"]),
         "processes": processes.count(),

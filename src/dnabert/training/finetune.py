@@ -23,7 +23,7 @@ from dnabert.progress import say
 from dnabert.sequence import windows
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, leakage, metrics, splits, targets
-from dnabert.training.data import Data, as_paths, read_splits
+from dnabert.training.data import Data, as_paths, read_splits, resolved
 from dnabert.training.items import Packer, Rows, Scale, into_units, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
@@ -33,11 +33,13 @@ from dnabert.training.trainer import (
     PackedTrainer,
     Reporter,
     StopOnInterrupt,
-    finish_run,
+    check_rate,
+    delete_checkpoints,
     start_run,
     train_to_end,
     training_arguments,
     training_device,
+    write_log,
 )
 
 if TYPE_CHECKING:
@@ -213,6 +215,8 @@ def finetune(
         from dnabert.training import compare  # it calls this function in turn
 
         return compare.beside_baselines(**options)
+    if Path(out).resolve() == Path(model).resolve():
+        raise InputError(f"--out {out}: this is the model to start from; name another folder")
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     for option, value, choices in (
@@ -223,6 +227,7 @@ def finetune(
     ):
         if value is not None and value not in choices:
             raise InputError(f"{option} {value}: give one of {', '.join(choices)}")
+    check_rate(learning_rate)
     parts, found = read_splits(
         data,
         genome=genome,
@@ -239,12 +244,16 @@ def finetune(
     )
     truths = [None if part is None else targets.truth(part, found) for part in parts]
     loaded = _load(model, found, parts, seed, dropout, strand, features, long, window, method, from_scratch)
+    if method == "frozen" and not (epochs is None and learning_rate is None):
+        raise InputError("--method frozen solves for its weights; leave --epochs and --learning-rate out")
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
     settings: dict[str, Any] = {
         "data": [str(Path(path).resolve()) for path in as_paths(data)],
         "model": str(model),
         "label": list(label),
-        "annotation": None if annotation is None else str(Path(annotation).resolve()),
+        "annotation": resolved(annotation),
+        "genome": resolved(genome),
+        "labels": resolved(labels),
         "task": found.kind,
         "strand": strand or "given",
         "features": features,
@@ -347,14 +356,15 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
     packer = Packer(job.parts.train, truth, loaded, settings["strand"] == "both", scale)
     rows = job.parts.train.rows
     at_once = max(1, TOKENS_AT_ONCE.get(where.type, TOKENS_AT_ONCE["cpu"]) // packer.longest)
-    accumulate = math.ceil(settings["batch_size"] / at_once)
-    steps = math.ceil(rows / (settings["batch_size"] * processes.count())) * settings["epochs"]
+    size = settings["batch_size"]
+    accumulate = parts_of_a_batch(size, at_once)
+    steps = math.ceil(rows / (size * processes.count())) * settings["epochs"]
     arguments = training_arguments(
         job.folder,
         where,
         job.engine.precision,
         num_train_epochs=settings["epochs"],
-        per_device_train_batch_size=math.ceil(settings["batch_size"] / accumulate),
+        per_device_train_batch_size=size // accumulate,
         gradient_accumulation_steps=accumulate,
         learning_rate=settings["learning_rate"],
         warmup_steps=math.ceil(WARMUP * steps),
@@ -368,7 +378,7 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
     )
     adapted = None
     if settings["method"] == "lora":
-        adapted = adapters.add(loaded.model, settings["model"], settings["rank"])
+        adapted = adapters.add(loaded.model, settings["model"], settings["rank"], settings["seed"])
     decay = settings["layer_decay"]
     stop = StopOnInterrupt()
     trainer = PackedTrainer(
@@ -382,19 +392,23 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
         rate_of=None if decay == 1 else _layer_rates(loaded.model.config.num_hidden_layers, decay),
         callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
     )
-    say(f"{settings['epochs']} epochs, batches of {settings['batch_size']}, peak rate {settings['learning_rate']:.2g}")
-    size = settings["batch_size"]
+    say(f"{settings['epochs']} epochs, batches of {size}, peak rate {settings['learning_rate']:.2g}")
     with within_memory(f"{where} has no memory for --batch-size {size}; give {max(size // 2, 1)} and a new --out"):
         if not train_to_end(trainer, job.folder, stop, resume):
             return None
     if scale is not None:
         head = loaded.model.classifier
         into_units(head.modules_to_save["default"] if adapted else head, scale)
-    if adapted is not None and processes.is_first():
+    if adapted is not None and processes.is_first() and not settings["from_scratch"]:  # its base is written nowhere
         _write_adapters(job, adapted)
     if adapted is not None:
         adapters.merge(adapted)
     return list(trainer.state.log_history)
+
+
+def parts_of_a_batch(size: int, at_once: int) -> int:
+    """Divide a batch into as few equal parts as are no larger than `at_once`."""
+    return next(parts for parts in range(math.ceil(size / at_once), size + 1) if size % parts == 0)
 
 
 def _fit_frozen(job: _Job) -> list[Metrics]:
@@ -414,9 +428,10 @@ def _finish(job: _Job, log: list[Metrics]) -> dict[str, Evaluation | None]:
         "settings": job.settings,
         "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, job.parts, strict=True)},
     }
-    checkpoint.save(job.engine.checkpoint, job.folder, record)
     write_evaluations(job.folder, evaluations)
-    finish_run(log, job.folder)
+    write_log(log, job.folder)
+    checkpoint.save(job.engine.checkpoint, job.folder, record)  # its record says that the run is complete
+    delete_checkpoints(job.folder)
     return evaluations
 
 
@@ -424,12 +439,11 @@ def _write_adapters(job: _Job, adapted: Any) -> None:
     """Write the adapters alone beside the merged model: a hundredth of its size."""
     loaded, config = job.engine.checkpoint, job.engine.checkpoint.model.config
     base = Path(job.settings["model"])
-    kept = ("features", "strand", "label_columns", "bases", "long", "window", "window_step", "long_windows")
     record = {
         "base": str(base.resolve()) if base.exists() else job.settings["model"],
         "task": loaded.task,
         "labels": list(loaded.labels),
-        "config": {name: getattr(config, name) for name in kept if hasattr(config, name)},
+        "config": {name: getattr(config, name) for name in checkpoint.READ_BY_HEAD if hasattr(config, name)},
     }
     with replacing(job.folder / "adapter") as temporary:
         temporary.mkdir()

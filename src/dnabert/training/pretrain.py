@@ -30,13 +30,15 @@ from dnabert.training.trainer import (
     PackedTrainer,
     Reporter,
     StopOnInterrupt,
-    finish_run,
+    check_rate,
+    delete_checkpoints,
     last_checkpoint,
     recompute_activations,
     start_run,
     train_to_end,
     training_arguments,
     training_device,
+    write_log,
 )
 
 QUICK_WINDOWS = 128
@@ -171,6 +173,7 @@ def pretrain(
     recipe = RECIPES[preset]
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)
+    check_rate(learning_rate)
     settings: dict[str, Any] = {
         "sources": [str(Path(path).resolve()) for path in sources],
         "weights": None if weights is None else list(weights),
@@ -300,8 +303,11 @@ def _train(
     full = _evaluation_batches(ground.windows, FULL_WINDOWS, corpus)
     metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
     record = {"data": [_fingerprint(source) for source in ground.sources], "settings": settings, "metrics": metrics}
-    checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
-    finish_run(trainer.state.log_history, folder)
+    write_log(trainer.state.log_history, folder)
+    checkpoint.save(
+        Checkpoint(model, "masked-lm", k, 1, ()), folder, record
+    )  # its record says that the run is complete
+    delete_checkpoints(folder)
     return Pretrained(folder, steps, metrics, finished=True)
 
 

@@ -1,6 +1,7 @@
 """Many data sets with one command: fine-tune on each with several seeds, go on where it stopped, one table."""
 
 import json
+import math
 import os
 import statistics
 import time
@@ -123,7 +124,8 @@ def benchmark(
         )
     shares = CURVE if protocol == "dream" else (1.0,)
     fits = [Fit(name, data, seed, share) for name, data in wanted for share in shares for seed in range(seeds)]
-    settings = {"suite": str(Path(suite).resolve()), "model": str(model), "protocol": protocol, "rows": rows} | options
+    settings = {"suite": str(Path(suite).resolve()), "model": str(model), "protocol": protocol, "rows": rows}
+    settings |= {"label": list(label) or None} | options
     folder = _claim(out, settings, overwrite)
     for number, fit in enumerate(fits):
         place = _place(folder, fit, len(shares) > 1)
@@ -147,13 +149,23 @@ def summarise(folder: str | os.PathLike[str]) -> list[Summary]:
             share,
             rows[0]["metric"],
             len(rows),
-            statistics.fmean(row["value"] for row in rows),
-            statistics.stdev(row["value"] for row in rows) if len(rows) > 1 else float("nan"),
-            statistics.fmean(row["low"] for row in rows),
-            statistics.fmean(row["high"] for row in rows),
+            _mean(rows, "value"),
+            statistics.stdev(values) if len(values := _defined(rows, "value")) > 1 else math.nan,
+            _mean(rows, "low"),
+            _mean(rows, "high"),
         )
         for (name, model, share), rows in lines.items()
     ]
+
+
+def _defined(rows: list[dict[str, Any]], name: str) -> list[float]:
+    """List a column's values, without those that are undefined (a correlation over one row)."""
+    return [row[name] for row in rows if row[name] is not None]
+
+
+def _mean(rows: list[dict[str, Any]], name: str) -> float:
+    values = _defined(rows, name)
+    return statistics.fmean(values) if values else math.nan
 
 
 def _gue_sets(suite: Path) -> list[tuple[str, Path]]:
@@ -162,7 +174,7 @@ def _gue_sets(suite: Path) -> list[tuple[str, Path]]:
     usable, skipped = [], []
     for folder in (suite, *sorted(path for path in suite.rglob("*") if path.is_dir())):
         there = {name for name in splits.NAMES if splits.find_file(folder, name)}
-        name = str(folder.relative_to(suite)) if folder != suite else suite.resolve().name
+        name = _name(folder, suite)
         if {"train", "dev"} <= there:
             usable.append((name, folder))
         elif there:
@@ -172,13 +184,26 @@ def _gue_sets(suite: Path) -> list[tuple[str, Path]]:
     return usable
 
 
+def _name(folder: Path, suite: Path) -> str:
+    """Name a data set by its path from the suite on; sets of GUE by their last two folders, wherever they are found."""
+    known = "/".join(folder.resolve().parts[-2:])
+    if known in published.NAMES:
+        return known
+    return str(folder.relative_to(suite)) if folder != suite else suite.resolve().name
+
+
 def _dream_sets(suite: Path) -> list[tuple[str, Path]]:
     if suite.is_file():
-        return [(suite.name.split(".")[0], suite)]
+        return [(tables.stem(suite), suite)]
     if not suite.is_dir():
         raise InputError(f"{suite}: a table or a folder of tables is required; check the path")
     files = sorted(path for path in suite.iterdir() if path.is_file() and tables.is_table(path))
-    return [(path.name.split(".")[0], path) for path in files]
+    found: dict[str, Path] = {}
+    for path in files:
+        other = found.setdefault(tables.stem(path), path)
+        if other != path:
+            raise InputError(f"{suite}: {other.name} and {path.name} would be one data set; keep one, or rename it")
+    return list(found.items())
 
 
 def _claim(out: str | os.PathLike[str], settings: dict[str, Any], overwrite: bool) -> Path:
@@ -186,9 +211,9 @@ def _claim(out: str | os.PathLike[str], settings: dict[str, Any], overwrite: boo
     path = Path(out) / RUN
     if path.is_file() and not overwrite:
         before = json.loads(path.read_text())
-        changed = [name for name in settings if before.get(name) != settings[name]]
+        changed = sorted(name for name in settings | before if before.get(name) != settings.get(name))
         if changed:
-            shown = ", ".join(f"{name} was {before.get(name)}, is {settings[name]}" for name in changed)
+            shown = ", ".join(f"{name} was {before.get(name)}, is {settings.get(name)}" for name in changed)
             raise InputError(f"{out}: this folder holds another run, its {shown}; name another --out, or --overwrite")
         return Path(out)
     folder = claim_folder(out, overwrite)

@@ -1,6 +1,7 @@
 """transformers' Trainer on packed batches: what is ours is the data, the metrics and the words."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -327,11 +328,21 @@ def train_to_end(trainer: PackedTrainer, folder: Path, stop: StopOnInterrupt, re
     return not stop.asked
 
 
-def finish_run(log: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write the log of a finished run and delete its checkpoints."""
+def check_rate(rate: float | None) -> None:
+    """Raise InputError unless a peak learning rate, where one is given, is above 0."""
+    if rate is not None and not 0 < rate < math.inf:
+        raise InputError(f"--learning-rate {rate:g}: a number above 0 is required")
+
+
+def write_log(log: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write the log of a run."""
     with replacing_files(folder) as temporary:
         lines = (json.dumps(entry) for entry in log)
         (temporary / LOG).write_text("\n".join(lines) + "\n")
+
+
+def delete_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a finished run."""
     for leftover in folder.glob("checkpoint-*"):
         shutil.rmtree(leftover)
 
