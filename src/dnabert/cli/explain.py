@@ -27,7 +27,7 @@ def explain(
         str,
         typer.Option(
             "--method",
-            help="attention (the paper's), ism (every mutation), ig (integrated gradients) or context "
+            help="attention (the paper's with cls), ism (every mutation), ig (integrated gradients) or context "
             "(attention to --position).",
         ),
     ] = "attention",

@@ -32,7 +32,7 @@ def motifs(
     database: Annotated[
         Path | None, typer.Option("--database", help="Known motifs: MEME, JASPAR or TRANSFAC.", show_default=False)
     ] = None,
-    finder: Annotated[str, typer.Option("--finder", help="attention (the paper's) or modisco.")] = "attention",
+    finder: Annotated[str, typer.Option("--finder", help="attention (as in the paper) or modisco.")] = "attention",
     method: Annotated[str | None, typer.Option("--method", help="For modisco: ism or ig.", show_default="ism")] = None,
     scores: Annotated[
         Path | None,
