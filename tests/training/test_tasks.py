@@ -301,6 +301,23 @@ def test_adapters_need_the_weights_they_were_learned_on(model: Path, tmp_path: P
     assert not (tmp_path / "next").exists()
 
 
+def test_the_kmers_alone_are_kept(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    still = TUNE | {"epochs": 1, "learning_rate": 1e-12}
+    found = {}
+    for name, options in (("kmers", {"keep": "kmers"}), ("scratch", {"from_scratch": True}), ("all", {})):
+        result = dnabert.finetune(data, model, tmp_path / name, method="lora", **options, **still)
+        found[name] = checkpoint.load(result.folder).model.bert.state_dict()
+        assert (result.folder / "adapter").exists() == (name == "all")
+    for name, weights in found["kmers"].items():
+        source = found["all" if name == "embeddings.word_embeddings.weight" else "scratch"]
+        torch.testing.assert_close(weights, source[name], atol=1e-6, rtol=0)
+    positions = "embeddings.position_embeddings.weight"
+    assert not torch.equal(found["all"][positions], found["kmers"][positions])
+    made = json.loads((tmp_path / "kmers/run.json").read_text())
+    assert (made["keep"], made["from_scratch"]) == ("kmers", False)
+
+
 def test_a_new_head_forgets_how_the_old_one_read(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_bound(tmp_path / "data", rng)
     quick = TUNE | {"epochs": 1}
@@ -485,6 +502,8 @@ def test_lower_layers_learn_slower(model: Path, tmp_path: Path, rng: np.random.G
         ({"strand": "left"}, "--strand left: give one of given, both"),
         ({"long": "max"}, "--long max: give one of mean, attention, lstm, concat"),
         ({"window": 30}, "--window 30 goes with --long"),
+        ({"keep": "some"}, "--keep some: give one of all, kmers"),
+        ({"keep": "kmers", "from_scratch": True}, "--from-scratch keeps nothing of the model"),
         ({"method": "half"}, "--method half: give one of full, lora, frozen"),
         ({"method": "frozen", "long": "lstm"}, "--method frozen pools windows by their mean"),
         ({"long": "mean", "window": 2}, "--window 2: 3 to 512 bases are required"),

@@ -27,6 +27,9 @@ def benchmark(
     label: LabelColumns = None,
     method: Annotated[str, typer.Option("--method", help="full, lora or frozen, as in finetune.")] = "full",
     features: Annotated[str, typer.Option("--features", help="mean or cls, as in finetune.")] = "mean",
+    keep: Annotated[
+        str, typer.Option("--keep", help="Of the pre-trained weights: all, or the embeddings of the kmers alone.")
+    ] = "all",
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
     ] = False,
@@ -57,6 +60,7 @@ def benchmark(
             overwrite=overwrite,
             method=method,
             features=features,
+            keep=keep,
             from_scratch=from_scratch,
             baselines=baselines,
             device=device,

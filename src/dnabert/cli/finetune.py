@@ -71,6 +71,9 @@ def finetune(
         str, typer.Option("--method", help="full, lora (small matrices), or frozen (logistic regression on vectors).")
     ] = "full",
     rank: Annotated[int, typer.Option("--rank", help="Rows of the matrices of lora.", min=1)] = 8,
+    keep: Annotated[
+        str, typer.Option("--keep", help="Of the pre-trained weights: all, or the embeddings of the kmers alone.")
+    ] = "all",
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
     ] = False,
@@ -122,6 +125,7 @@ def finetune(
         length=length,
         method=method,
         rank=rank,
+        keep=keep,
         from_scratch=from_scratch,
         baselines=baselines,
         epochs=epochs,

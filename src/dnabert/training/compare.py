@@ -162,7 +162,9 @@ def _from_scratch(folder: Path, options: dict[str, Any]) -> bool:
     begun = (folder / RUN).is_file()
     if options["method"] != "full":
         options = options | {"method": "full", "learning_rate": None}
-    return finetune(**options | {"out": folder, "from_scratch": True, "resume": begun, "overwrite": False}).finished
+    return finetune(
+        **options | {"out": folder, "keep": "all", "from_scratch": True, "resume": begun, "overwrite": False}
+    ).finished
 
 
 def _compare(
@@ -208,7 +210,18 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
         "split": None if options["split"] is None else list(options["split"]),
         "processes": processes.count(),
     }
-    model = ("features", "long", "window", "method", "rank", "from_scratch", "class_weights", "layer_decay", "dropout")
+    model = (
+        "features",
+        "long",
+        "window",
+        "method",
+        "rank",
+        "keep",
+        "from_scratch",
+        "class_weights",
+        "layer_decay",
+        "dropout",
+    )
     known |= {name: options[name] for name in (*model, "split_by", "length", "rows", "share", "batch_size", "seed")}
     return known | {name: options[name] for name in ("task", "epochs", "learning_rate") if options[name] is not None}
 

@@ -52,6 +52,8 @@ how the original collapses to one class."""
 EPOCHS = (6, 30)
 """Fewest and most epochs. Six, as many as the convolutional baselines make at least: on a large set of binding sites
 more still helped (`benchmarks/results/pretrain-recipes.md`)."""
+KEPT = ("all", "kmers")
+"""What is kept of the pre-trained weights."""
 METHODS = ("full", "lora", "frozen")
 """What is learned: all weights, adapters and the head, or the head alone."""
 RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
@@ -112,6 +114,7 @@ def finetune(
     window: int | None = None,
     method: str = "full",
     rank: int = adapters.RANK,
+    keep: str = "all",
     from_scratch: bool = False,
     baselines: bool = False,
     class_weights: bool = False,
@@ -175,6 +178,9 @@ def finetune(
         cheapest.
     rank : int
         Rows of the small matrices of `lora`.
+    keep : str
+        `all` the pre-trained weights, or the embeddings of the `kmers` alone, with layers that start anew. What a small
+        model learns first is which k-mers are alike, and its layers may be worth less than new ones.
     from_scratch : bool
         Take the shape of `model`, but none of its weights: what pre-training is worth is the difference.
     baselines : bool
@@ -224,6 +230,7 @@ def finetune(
         ("--features", features, FEATURES),
         ("--long", long, POOLINGS),
         ("--method", method, METHODS),
+        ("--keep", keep, KEPT),
     ):
         if value is not None and value not in choices:
             raise InputError(f"{option} {value}: give one of {', '.join(choices)}")
@@ -243,7 +250,7 @@ def finetune(
         seed=seed,
     )
     truths = [None if part is None else targets.truth(part, found) for part in parts]
-    loaded = _load(model, found, parts, seed, dropout, strand, features, long, window, method, from_scratch)
+    loaded = _load(model, found, parts, seed, dropout, strand, features, long, window, method, keep, from_scratch)
     if method == "frozen" and not (epochs is None and learning_rate is None):
         raise InputError("--method frozen solves for its weights; leave --epochs and --learning-rate out")
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
@@ -259,6 +266,7 @@ def finetune(
         "features": features,
         "long": long,
         "window": window,
+        "keep": keep,
         "from_scratch": from_scratch,
         "method": method,
         "rank": rank,
@@ -283,8 +291,9 @@ def finetune(
     # layers laid out for inference would not see the weights change
     started = engine.start(loaded, device, precision) if method == "frozen" else Engine(loaded, where, dtype)
     job = _Job(started, parts, truths, settings, start_run(out, settings, resume, overwrite))
+    what = method if keep == "all" else f"{method}, its k-mers alone"
     say(
-        f"Fine-tuning {'from scratch' if from_scratch else model} ({method}) on {parts.train.rows:,} rows, "
+        f"Fine-tuning {'from scratch' if from_scratch else model} ({what}) on {parts.train.rows:,} rows, "
         f"{_words(found)}, strand {settings['strand']}; {describe(where, job.engine.precision)}"
     )
     warning = leakage.warning(leakage.check(parts))
@@ -318,6 +327,7 @@ def _load(
     long: str | None,
     window: int | None,
     method: str,
+    keep: str,
     from_scratch: bool,
 ) -> Checkpoint:
     """Load the model with a new head, and check that all rows fit it."""
@@ -327,6 +337,8 @@ def _load(
         raise InputError(f"--method frozen reads the mean of the k-mers, not {features}; leave --features out")
     if method == "frozen" and long not in (None, "mean"):
         raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
+    if from_scratch and keep != "all":
+        raise InputError(f"--from-scratch keeps nothing of the model; leave --keep {keep} out")
     loaded = checkpoint.load(
         model,
         task.kind,
@@ -340,8 +352,12 @@ def _load(
         bases=int((parts.train.ends - parts.train.starts).max()),
         **_long_entries(long, window, parts, model),
     )
-    if from_scratch:
-        loaded = loaded._replace(model=presets.new_model(loaded.model.config, task.kind, loaded.k, seed))
+    if from_scratch or keep == "kmers":
+        anew = presets.new_model(loaded.model.config, task.kind, loaded.k, seed)
+        if keep == "kmers":
+            table = loaded.model.bert.embeddings.word_embeddings
+            anew.bert.embeddings.word_embeddings.load_state_dict(table.state_dict())
+        loaded = loaded._replace(model=anew)
     for part in parts:
         if part is not None:
             windows.check_lengths(as_read(loaded, part), loaded.k, loaded.stride, loaded.longest)
@@ -399,7 +415,8 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
     if scale is not None:
         head = loaded.model.classifier
         into_units(head.modules_to_save["default"] if adapted else head, scale)
-    if adapted is not None and processes.is_first() and not settings["from_scratch"]:  # its base is written nowhere
+    is_base = settings["keep"] == "all" and not settings["from_scratch"]  # else what they were added to is nowhere
+    if adapted is not None and processes.is_first() and is_base:
         _write_adapters(job, adapted)
     if adapted is not None:
         adapters.merge(adapted)
