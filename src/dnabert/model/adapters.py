@@ -37,7 +37,7 @@ def add(model: transformers.BertPreTrainedModel, base: str | os.PathLike[str], r
     """
     import peft
 
-    # what the original left to chance is learned whole: the head, and a pooler
+    # what starts from random weights is learned whole: the head, and a pooler
     new = [name for name, _ in model.named_children() if name not in ("bert", "dropout")]
     if model.bert.pooler is not None:
         new.append("pooler")

@@ -447,7 +447,8 @@ def _finish(job: _Job, log: list[Metrics]) -> dict[str, Evaluation | None]:
     }
     write_evaluations(job.folder, evaluations)
     write_log(log, job.folder)
-    checkpoint.save(job.engine.checkpoint, job.folder, record)  # its record says that the run is complete
+    # last, because its record says that the run is complete
+    checkpoint.save(job.engine.checkpoint, job.folder, record)
     delete_checkpoints(job.folder)
     return evaluations
 

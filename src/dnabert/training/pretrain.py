@@ -304,9 +304,8 @@ def _train(
     metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
     record = {"data": [_fingerprint(source) for source in ground.sources], "settings": settings, "metrics": metrics}
     write_log(trainer.state.log_history, folder)
-    checkpoint.save(
-        Checkpoint(model, "masked-lm", k, 1, ()), folder, record
-    )  # its record says that the run is complete
+    # last, because its record says that the run is complete
+    checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
     delete_checkpoints(folder)
     return Pretrained(folder, steps, metrics, finished=True)
 
