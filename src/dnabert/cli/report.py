@@ -84,7 +84,7 @@ def print_motifs(motifs: "Sequence[Motif]", shown: int = 10) -> None:
         match = motif.match
         named = (match.name, f"{match.q:.1e}") if match else ("", "")
         table.add_row(motif.name, motif.consensus, f"{motif.positives:,}", f"{motif.negatives:,}", *named)
-    plain_console().print(table)
+    plain_console(wide=True).print(table)
 
 
 def warn_one_class(label: str, rows: int) -> None:
