@@ -147,6 +147,13 @@ def test_sets_of_gue_are_known_from_any_folder(sets: Path, model: Path, tmp_path
         assert checkpoint.load(folder).model.config.strand == "both"
 
 
+def test_sets_that_are_called_alike_keep_their_folders(sets: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(sets, tmp_path / "both" / name)
+    names = [name for name, _ in suite._gue_sets(tmp_path / "both")]
+    assert names == [f"{name}/{known}" for name in ("one", "two") for known in ("prom/prom_core_tata", "tf/0")]
+
+
 def test_tables_of_like_names_are_sets_of_their_own(tmp_path: Path) -> None:
     for name in ("native.2022.tsv", "native.2023.tsv.gz"):
         (tmp_path / name).touch()

@@ -185,11 +185,10 @@ def _gue_sets(suite: Path) -> list[tuple[str, Path]]:
 
 
 def _name(folder: Path, suite: Path) -> str:
-    """Name a data set by its path from the suite on; sets of GUE by their last two folders, wherever they are found."""
+    """Name a data set by its path from the suite on, or from the folder above it, where that makes it one of GUE."""
+    name = str(folder.relative_to(suite)) if folder != suite else suite.resolve().name
     known = "/".join(folder.resolve().parts[-2:])
-    if known in published.NAMES:
-        return known
-    return str(folder.relative_to(suite)) if folder != suite else suite.resolve().name
+    return known if known in published.NAMES and "/" not in name else name
 
 
 def _dream_sets(suite: Path) -> list[tuple[str, Path]]:
