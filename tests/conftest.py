@@ -78,6 +78,25 @@ def tiny_model(
     return folder
 
 
+def write_splits(folder: Path, header: str, row: Callable[[], str], rows: int = 160) -> Path:
+    """Write a folder of train, dev and test tables."""
+    folder.mkdir()
+    for name, count in (("train", rows), ("dev", 40), ("test", 40)):
+        (folder / f"{name}.tsv").write_text("\n".join([header, *(row() for _ in range(count))]) + "\n")
+    return folder
+
+
+def write_bound(folder: Path, rng: np.random.Generator) -> Path:
+    """Write a task that the composition of a sequence answers."""
+
+    def row() -> str:
+        bound = rng.integers(2)
+        weights = [0.4, 0.2, 0.2, 0.2] if bound else [0.2, 0.2, 0.2, 0.4]
+        return "".join(rng.choice(list("GCAT"), 40, p=weights)) + f"\t{'yes' if bound else 'no'}"
+
+    return write_splits(folder, "sequence\tlabel", row)
+
+
 def run_command(*arguments: object, expect: int = 0, **options: object) -> subprocess.CompletedProcess[str]:
     """Run the `dnabert` command in a process of its own and check its exit code."""
     command = [sys.executable, "-c", "from dnabert.cli import main; main()", *map(str, arguments)]

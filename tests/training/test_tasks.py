@@ -1,7 +1,5 @@
 """Fine-tuning for every task, end to end on tiny models."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +12,12 @@ import dnabert
 from dnabert.errors import InputError
 from dnabert.inference import predict as predicting
 from dnabert.model import checkpoint
-from dnabert.model.heads import loss_of
 from dnabert.sequence import tables
 from dnabert.sequence.annotate import label_bases
-from dnabert.training import finetune as finetuning
 from dnabert.training.targets import Task
-from tests.conftest import random_dna, run_command, tiny_model, write_fasta
+from tests.conftest import random_dna, run_command, tiny_model, write_bound, write_fasta, write_splits
 
 TUNE: dict[str, Any] = {"epochs": 8, "batch_size": 16, "learning_rate": 3e-3, "device": "cpu", "precision": "float32"}
-FROZEN: dict[str, Any] = {name: TUNE[name] for name in ("device", "precision")}
-
-
-def write_splits(folder: Path, header: str, row: Callable[[], str], rows: int = 160) -> Path:
-    folder.mkdir()
-    for name, count in (("train", rows), ("dev", 40), ("test", 40)):
-        (folder / f"{name}.tsv").write_text("\n".join([header, *(row() for _ in range(count))]) + "\n")
-    return folder
 
 
 @pytest.fixture
@@ -239,94 +227,6 @@ def test_both_strands_are_one(model: Path, tmp_path: Path, rng: np.random.Genera
     assert given.metrics["accuracy"].value > 0.7  # it has seen both
 
 
-def write_bound(folder: Path, rng: np.random.Generator) -> Path:
-    """Write a task that the composition of a sequence answers."""
-
-    def row() -> str:
-        bound = rng.integers(2)
-        weights = [0.4, 0.2, 0.2, 0.2] if bound else [0.2, 0.2, 0.2, 0.4]
-        return "".join(rng.choice(list("GCAT"), 40, p=weights)) + f"\t{'yes' if bound else 'no'}"
-
-    return write_splits(folder, "sequence\tlabel", row)
-
-
-def test_adapters_are_saved_merged_and_loaded(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_bound(tmp_path / "data", rng)
-    result = dnabert.finetune(
-        data, model, tmp_path / "out", method="lora", rank=4, **TUNE | {"learning_rate": 1e-2, "epochs": 20}
-    )
-    assert result.test is not None
-    assert result.test.metrics["mcc"].value > 0.4
-    table = tables.read(data / "test.tsv")
-    merged = dnabert.load(result.folder, precision="float32").predict(table).logits
-    alone = dnabert.load(result.folder / "adapter", precision="float32").predict(table).logits
-    np.testing.assert_allclose(merged, alone, atol=1e-5)
-    size = (result.folder / "adapter/adapter_model.safetensors").stat().st_size
-    assert size < 0.5 * (result.folder / "model.safetensors").stat().st_size
-    # all layers are learned, none of the encoder's own weights moves without its adapter
-    before, after = (checkpoint.load(path).model.bert.state_dict() for path in (model, result.folder))
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert "encoder.layer.0.attention.self.query.weight" in moved
-    assert not any("embeddings" in name or "LayerNorm" in name or name.endswith("bias") for name in moved)
-    transformers.BertForSequenceClassification.from_pretrained(result.folder)
-
-
-@pytest.mark.parametrize("features", ["mean", "cls"])
-def test_the_seed_decides_where_adapters_start(
-    features: str, model: Path, tmp_path: Path, rng: np.random.Generator
-) -> None:
-    data = write_bound(tmp_path / "data", rng)
-    logits = []
-    for i, seed in enumerate((7, 7, 8)):
-        torch.manual_seed(i)  # what ran before does not matter
-        options = TUNE | {"epochs": 1, "features": features, "seed": seed}
-        result = dnabert.finetune(data, model, tmp_path / f"out{i}", method="lora", **options)
-        table = tables.read(data / "test.tsv")
-        logits.append(dnabert.load(result.folder, precision="float32").predict(table).logits)
-        alone = dnabert.load(result.folder / "adapter", precision="float32").predict(table).logits
-        np.testing.assert_allclose(logits[i], alone, atol=1e-5)  # with the pooler that cls starts anew
-    assert np.array_equal(logits[0], logits[1])
-    assert not np.array_equal(logits[0], logits[2])
-
-
-def test_adapters_need_the_weights_they_were_learned_on(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_bound(tmp_path / "data", rng)
-    quick = TUNE | {"epochs": 1}
-    anew = dnabert.finetune(data, model, tmp_path / "anew", method="lora", from_scratch=True, **quick)
-    assert not (anew.folder / "adapter").exists()
-    made = dnabert.finetune(data, model, tmp_path / "made", method="lora", **quick)
-    for long in (None, "mean"):
-        with pytest.raises(InputError, match=f"adapters take no new head; name .* merged into, {made.folder}"):
-            dnabert.finetune(data, made.folder / "adapter", tmp_path / "next", long=long, **quick)
-    assert not (tmp_path / "next").exists()
-
-
-def test_the_kmers_alone_are_kept(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_bound(tmp_path / "data", rng)
-    still = TUNE | {"epochs": 1, "learning_rate": 1e-12}
-    found = {}
-    for name, options in (("kmers", {"keep": "kmers"}), ("scratch", {"from_scratch": True}), ("all", {})):
-        result = dnabert.finetune(data, model, tmp_path / name, method="lora", **options, **still)
-        found[name] = checkpoint.load(result.folder).model.bert.state_dict()
-        assert (result.folder / "adapter").exists() == (name == "all")
-    for name, weights in found["kmers"].items():
-        source = found["all" if name == "embeddings.word_embeddings.weight" else "scratch"]
-        torch.testing.assert_close(weights, source[name], atol=1e-6, rtol=0)
-    positions = "embeddings.position_embeddings.weight"
-    assert not torch.equal(found["all"][positions], found["kmers"][positions])
-    made = json.loads((tmp_path / "kmers/run.json").read_text())
-    assert (made["keep"], made["from_scratch"]) == ("kmers", False)
-
-
-def test_a_new_head_forgets_how_the_old_one_read(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_bound(tmp_path / "data", rng)
-    quick = TUNE | {"epochs": 1}
-    dnabert.finetune(data, model, tmp_path / "long", long="concat", window=30, **quick)
-    result = dnabert.finetune(data, tmp_path / "long", tmp_path / "whole", **quick)
-    entries = json.loads((result.folder / "config.json").read_text())
-    assert not {"long", "window", "window_step", "long_windows"} & set(entries)
-
-
 def test_concat_has_room_for_the_windows_of_training(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_bound(tmp_path / "data", rng)  # 40 bases: two windows
     result = dnabert.finetune(data, model, tmp_path / "out", long="concat", window=30, **TUNE | {"epochs": 1})
@@ -347,152 +247,6 @@ def test_rows_are_pooled_in_parts(
     whole = started.predict(sequences).logits
     monkeypatch.setattr(predicting, "WINDOWS_AT_ONCE", 25)
     np.testing.assert_allclose(started.predict(sequences).logits, whole, atol=1e-6)
-
-
-def test_the_model_it_starts_from_is_not_overwritten(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_bound(tmp_path / "data", rng)
-    with pytest.raises(InputError, match="this is the model to start from; name another folder"):
-        dnabert.finetune(data, model, model, overwrite=True, **TUNE)
-    assert (model / "model.safetensors").is_file()
-
-
-def test_a_run_killed_before_its_record_is_written_resumes(
-    model: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data, options = write_bound(tmp_path / "data", rng), TUNE | {"epochs": 2}
-    whole = dnabert.finetune(data, model, tmp_path / "whole", **options)
-
-    def killed(*_: object) -> None:
-        raise SystemExit
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save", killed)
-        with pytest.raises(SystemExit):
-            dnabert.finetune(data, model, tmp_path / "out", **options)
-    assert not (tmp_path / "out/dnabert.json").exists()
-    again = dnabert.finetune(data, model, tmp_path / "out", resume=True, **options)
-    assert again.test is not None
-    assert whole.test is not None
-    assert again.test.metrics == whole.test.metrics
-    assert not list((tmp_path / "out").glob("checkpoint-*"))
-
-
-def test_bases_of_which_nothing_is_known_cost_nothing() -> None:
-    logits = torch.randn(4, 3, requires_grad=True)
-    loss = loss_of("per-base", logits, torch.full((4,), -1), None)
-    loss.backward()
-    assert loss == 0
-    assert logits.grad is not None
-    assert not logits.grad.any()
-    labels, weights = torch.tensor([0, -1, 2, 1]), torch.tensor([1.0, 2.0, 0.5])
-    expected = torch.nn.functional.cross_entropy(logits, labels, weight=weights, ignore_index=-1)
-    assert loss_of("per-base", logits, labels, weights).item() == pytest.approx(expected.item())
-
-
-@pytest.mark.parametrize(("size", "at_once", "parts"), [(32, 5, 8), (32, 32, 1), (31, 4, 31)])
-def test_parts_of_a_batch_make_it_whole(size: int, at_once: int, parts: int) -> None:
-    assert finetuning.parts_of_a_batch(size, at_once) == parts
-
-
-def test_adapters_of_numbers_keep_their_units(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_splits(
-        tmp_path / "data", "sequence\tlevel", lambda: f"{random_dna(30, rng)}\t{rng.normal(500, 5)}", rows=40
-    )
-    result = dnabert.finetune(data, model, tmp_path / "out", method="lora", label=["level"], **TUNE | {"epochs": 1})
-    for folder in (result.folder, result.folder / "adapter"):
-        predicted = dnabert.load(folder, precision="float32").predict(["ACGTACGTAC"]).outputs
-        assert abs(predicted[0, 0] - 500) < 30
-
-
-@pytest.mark.parametrize("strand", ["given", "both"])
-def test_a_frozen_encoder_with_logistic_regression(
-    strand: str, model: Path, tmp_path: Path, rng: np.random.Generator
-) -> None:
-    data = (
-        write_bound(tmp_path / "data", rng)
-        if strand == "given"
-        else write_splits(
-            tmp_path / "data",
-            "sequence\ta\tb",
-            lambda: f"{random_dna(40, rng)}\t{rng.integers(2)}\t0",
-        )
-    )
-    label = () if strand == "given" else ("a", "b")
-    result = dnabert.finetune(data, model, tmp_path / "out", method="frozen", strand=strand, label=label, **FROZEN)
-    assert result.test is not None
-    if strand == "given":
-        assert result.test.metrics["mcc"].value > 0.7
-    before, after = (checkpoint.load(path).model.bert.state_dict() for path in (model, result.folder))
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    again = dnabert.evaluate(result.folder, data, precision="float32")
-    main = "mcc" if strand == "given" else "accuracy"
-    assert again.metrics[main] == result.test.metrics[main]
-
-
-@pytest.mark.parametrize("features", ["mean", "cls"])
-def test_the_head_reads_what_is_asked_for(features: str, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_bound(tmp_path / "data", rng)
-    result = dnabert.finetune(data, model, tmp_path / "out", features=features, **TUNE | {"epochs": 1})
-    loaded = checkpoint.load(result.folder).model
-    sequence = random_dna(40, rng)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(result.folder)
-    theirs = transformers.BertModel.from_pretrained(result.folder).eval()
-    with torch.no_grad():
-        found = theirs(**tokenizer(sequence, return_tensors="pt"))
-        read = found.last_hidden_state[:, 1:-1].mean(dim=1) if features == "mean" else found.pooler_output
-        expected = loaded.classifier(read)
-    got = dnabert.load(result.folder, precision="float32").predict([sequence]).logits
-    np.testing.assert_allclose(got, expected.numpy(), atol=1e-5)
-    assert any("pooler" in name for name in loaded.state_dict()) == (features == "cls")
-
-
-def test_what_the_head_cannot_read(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_bound(tmp_path / "data", rng)
-    for options, message in (
-        ({"features": "max"}, "--features max: give one of mean, cls"),
-        ({"features": "cls", "method": "frozen"}, "--method frozen reads the mean of the k-mers, not cls"),
-    ):
-        with pytest.raises(InputError, match=message):
-            dnabert.finetune(data, model, tmp_path / "out", **TUNE | options)
-        assert not (tmp_path / "out").exists()
-
-
-def test_a_frozen_encoder_lets_classes_count_alike(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    def row() -> str:
-        rare = rng.random() < 0.1
-        weights = [0.3, 0.2, 0.25, 0.25] if rare else [0.2, 0.3, 0.25, 0.25]
-        return "".join(rng.choice(list("GCAT"), 40, p=weights)) + f"\t{'yes' if rare else 'no'}"
-
-    data = write_splits(tmp_path / "data", "sequence\tlabel", row)
-    found = []
-    for weighted in (False, True):
-        result = dnabert.finetune(
-            data, model, tmp_path / f"out{weighted}", method="frozen", class_weights=weighted, **FROZEN
-        )
-        assert result.test is not None
-        assert result.test.confusion is not None
-        found.append(int(result.test.confusion[:, 1].sum()))
-    assert found[1] > found[0]  # the rare class is called more often
-
-
-def test_a_frozen_encoder_cannot_label_bases(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: "\t".join(spliced(rng)), rows=10)
-    with pytest.raises(InputError, match="a class for each base needs the encoder to learn"):
-        dnabert.finetune(data, model, tmp_path / "out", method="frozen", **TUNE)
-    assert not (tmp_path / "out").exists()
-
-
-def test_lower_layers_learn_slower(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: f"{random_dna(30, rng)}\t{rng.integers(2)}")
-    before = checkpoint.load(model).model.bert.state_dict()
-    result = dnabert.finetune(data, model, tmp_path / "out", layer_decay=0.1, **TUNE | {"epochs": 1})
-    after = checkpoint.load(result.folder).model.bert.state_dict()
-    moved = [
-        float((after[name] - before[name]).abs().mean())
-        for name in ("encoder.layer.0.output.dense.weight", "encoder.layer.1.output.dense.weight")
-    ]
-    assert moved[0] < 0.3 * moved[1]
-    assert json.loads((result.folder / "run.json").read_text())["layer_decay"] == 0.1
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,12 @@ from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing, replacing_files
 from dnabert.inference import engine
 from dnabert.inference.engine import Engine
-from dnabert.inference.predict import OUTPUTS, STRANDS, as_read, predict
-from dnabert.model import adapters, checkpoint, presets
-from dnabert.model.checkpoint import Checkpoint
+from dnabert.inference.predict import OUTPUTS, STRANDS, predict
+from dnabert.model import adapters, checkpoint
 from dnabert.model.device import choose_precision, describe, within_memory
 from dnabert.progress import say
-from dnabert.sequence import windows
 from dnabert.sequence.tables import Table
-from dnabert.training import frozen, leakage, metrics, splits, targets
+from dnabert.training import frozen, initial, leakage, metrics, splits, targets
 from dnabert.training.data import Data, as_paths, read_splits, resolved
 from dnabert.training.items import Packer, Rows, Scale, into_units, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
@@ -52,18 +50,10 @@ how the original collapses to one class."""
 EPOCHS = (6, 30)
 """Fewest and most epochs. Six, as many as the convolutional baselines make at least: on a large set of binding sites
 more still helped (`benchmarks/results/pretrain-recipes.md`)."""
-KEPT = ("all", "kmers")
-"""What is kept of the pre-trained weights."""
 METHODS = ("full", "lora", "frozen")
 """What is learned: all weights, adapters and the head, or the head alone."""
 RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
-FEATURES = ("mean", "cls")
-"""What the head reads of a sequence: the mean of its k-mers, or BERT's pooler on `[CLS]`."""
-POOLINGS = ("mean", "attention", "lstm", "concat")
-"""How the windows of a long sequence become one vector."""
-OVERLAP = 8
-"""Windows of long sequences overlap by an eighth."""
 TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
 """Tokens of a training batch that stand in memory together; larger batches are added up from parts."""
 
@@ -227,14 +217,16 @@ def finetune(
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     for option, value, choices in (
         ("--strand", strand, STRANDS),
-        ("--features", features, FEATURES),
-        ("--long", long, POOLINGS),
+        ("--features", features, initial.FEATURES),
+        ("--long", long, initial.POOLINGS),
         ("--method", method, METHODS),
-        ("--keep", keep, KEPT),
+        ("--keep", keep, initial.KEPT),
     ):
         if value is not None and value not in choices:
             raise InputError(f"{option} {value}: give one of {', '.join(choices)}")
     check_rate(learning_rate)
+    if from_scratch and keep != "all":
+        raise InputError(f"--from-scratch keeps nothing of the model; leave --keep {keep} out")
     parts, found = read_splits(
         data,
         genome=genome,
@@ -250,9 +242,22 @@ def finetune(
         seed=seed,
     )
     truths = [None if part is None else targets.truth(part, found) for part in parts]
-    loaded = _load(model, found, parts, seed, dropout, strand, features, long, window, method, keep, from_scratch)
-    if method == "frozen" and not (epochs is None and learning_rate is None):
-        raise InputError("--method frozen solves for its weights; leave --epochs and --learning-rate out")
+    if method == "frozen":
+        _check_frozen(found, features, long, epochs, learning_rate)
+    strand = strand or "given"
+    loaded = initial.load(
+        model,
+        found,
+        parts,
+        strand=strand,
+        features=features,
+        long=long,
+        window=window,
+        keep=keep,
+        from_scratch=from_scratch,
+        dropout=dropout,
+        seed=seed,
+    )
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
     settings: dict[str, Any] = {
         "data": [str(Path(path).resolve()) for path in as_paths(data)],
@@ -262,7 +267,7 @@ def finetune(
         "genome": resolved(genome),
         "labels": resolved(labels),
         "task": found.kind,
-        "strand": strand or "given",
+        "strand": strand,
         "features": features,
         "long": long,
         "window": window,
@@ -294,7 +299,7 @@ def finetune(
     what = method if keep == "all" else f"{method}, its k-mers alone"
     say(
         f"Fine-tuning {'from scratch' if from_scratch else model} ({what}) on {parts.train.rows:,} rows, "
-        f"{_words(found)}, strand {settings['strand']}; {describe(where, job.engine.precision)}"
+        f"{_words(found)}, strand {strand}; {describe(where, job.engine.precision)}"
     )
     warning = leakage.warning(leakage.check(parts))
     if warning:
@@ -306,6 +311,18 @@ def finetune(
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
 
 
+def _check_frozen(task: Task, features: str, long: str | None, epochs: int | None, learning_rate: float | None) -> None:
+    """Raise InputError where an option asks for what a head alone cannot learn."""
+    if task.kind == "per-base":
+        raise InputError("--method frozen: a class for each base needs the encoder to learn; give full or lora")
+    if features != "mean":
+        raise InputError(f"--method frozen reads the mean of the k-mers, not {features}; leave --features out")
+    if long not in (None, "mean"):
+        raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
+    if not (epochs is None and learning_rate is None):
+        raise InputError("--method frozen solves for its weights; leave --epochs and --learning-rate out")
+
+
 class _Job(NamedTuple):
     """What a run works on: the model on its device, the rows and what they are to be predicted as, where it goes."""
 
@@ -314,54 +331,6 @@ class _Job(NamedTuple):
     truths: list[Truth | None]
     settings: dict[str, Any]
     folder: Path
-
-
-def _load(
-    model: str | os.PathLike[str],
-    task: Task,
-    parts: Splits,
-    seed: int,
-    dropout: float,
-    strand: str | None,
-    features: str,
-    long: str | None,
-    window: int | None,
-    method: str,
-    keep: str,
-    from_scratch: bool,
-) -> Checkpoint:
-    """Load the model with a new head, and check that all rows fit it."""
-    if method == "frozen" and task.kind == "per-base":
-        raise InputError("--method frozen: a class for each base needs the encoder to learn; give full or lora")
-    if method == "frozen" and features != "mean":
-        raise InputError(f"--method frozen reads the mean of the k-mers, not {features}; leave --features out")
-    if method == "frozen" and long not in (None, "mean"):
-        raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
-    if from_scratch and keep != "all":
-        raise InputError(f"--from-scratch keeps nothing of the model; leave --keep {keep} out")
-    loaded = checkpoint.load(
-        model,
-        task.kind,
-        task.names,
-        seed=seed,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=0.0,
-        features=features,
-        strand=strand or "given",
-        label_columns=list(task.columns),
-        bases=int((parts.train.ends - parts.train.starts).max()),
-        **_long_entries(long, window, parts, model),
-    )
-    if from_scratch or keep == "kmers":
-        anew = presets.new_model(loaded.model.config, task.kind, loaded.k, seed)
-        if keep == "kmers":
-            table = loaded.model.bert.embeddings.word_embeddings
-            anew.bert.embeddings.word_embeddings.load_state_dict(table.state_dict())
-        loaded = loaded._replace(model=anew)
-    for part in parts:
-        if part is not None:
-            windows.check_lengths(as_read(loaded, part), loaded.k, loaded.stride, loaded.longest)
-    return loaded
 
 
 def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
@@ -415,10 +384,10 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
     if scale is not None:
         head = loaded.model.classifier
         into_units(head.modules_to_save["default"] if adapted else head, scale)
-    is_base = settings["keep"] == "all" and not settings["from_scratch"]  # else what they were added to is nowhere
-    if adapted is not None and processes.is_first() and is_base:
-        _write_adapters(job, adapted)
     if adapted is not None:
+        is_base = settings["keep"] == "all" and not settings["from_scratch"]  # else what they were added to is nowhere
+        if is_base and processes.is_first():
+            _write_adapters(job, adapted)
         adapters.merge(adapted)
     return list(trainer.state.log_history)
 
@@ -490,24 +459,6 @@ def _on_dev(engine: Engine, dev: Table, truth: Truth, scale: Scale | None) -> Me
 
 
 _SECOND = {"classification": "accuracy", "multilabel": "auprc", "regression": "r2", "per-base": "accuracy"}
-
-
-def _long_entries(long: str | None, window: int | None, parts: Splits, model: str | os.PathLike[str]) -> dict[str, Any]:
-    """Write the entries of the configuration that say how long sequences are read."""
-    if long is None:
-        if window is not None:
-            raise InputError(f"--window {window} goes with --long; give --long mean, or leave it out")
-        return {}
-    shape = checkpoint.load_shape(model)
-    longest = (shape.longest - 1) * shape.stride + shape.k
-    bases = window or longest
-    if not shape.k <= bases <= longest:
-        raise InputError(f"--window {bases}: {shape.k} to {longest} bases are required, what the model takes")
-    if any(part is not None and part.second is not None for part in parts):
-        raise InputError("--long: rows with a second sequence cannot be cut into windows; leave it out")
-    step = max(1, bases - bases // OVERLAP)
-    most = max(int(windows.cut(part, bases, step).counts.max()) for part in parts if part is not None)
-    return {"long": long, "window": bases, "window_step": step, "long_windows": most}
 
 
 def _layer_rates(layers: int, decay: float) -> Callable[[str], float]:
