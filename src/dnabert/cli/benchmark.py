@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnabert.cli.options import Device, LabelColumns, Out, Overwrite, Precision
+from dnabert.cli.options import Device, FromScratch, Keep, LabelColumns, Out, Overwrite, Precision
 
 if TYPE_CHECKING:
     from dnabert.training.suite import Summary
@@ -27,12 +27,8 @@ def benchmark(
     label: LabelColumns = None,
     method: Annotated[str, typer.Option("--method", help="full, lora or frozen, as in finetune.")] = "full",
     features: Annotated[str, typer.Option("--features", help="mean or cls, as in finetune.")] = "mean",
-    keep: Annotated[
-        str, typer.Option("--keep", help="Of the pre-trained weights: all, or the embeddings of the kmers alone.")
-    ] = "all",
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
-    ] = False,
+    keep: Keep = "all",
+    from_scratch: FromScratch = False,
     baselines: Annotated[
         bool,
         typer.Option("--baselines", help="Train CNNs, k-mer regression and the model from scratch beside each fit."),

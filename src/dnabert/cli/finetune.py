@@ -10,7 +10,9 @@ from dnabert import processes
 from dnabert.cli.options import (
     Annotation,
     Device,
+    FromScratch,
     GenomeFile,
+    Keep,
     LabelColumns,
     LabelsFile,
     Length,
@@ -71,12 +73,8 @@ def finetune(
         str, typer.Option("--method", help="full, lora (small matrices), or frozen (logistic regression on vectors).")
     ] = "full",
     rank: Annotated[int, typer.Option("--rank", help="Rows of the matrices of lora.", min=1)] = 8,
-    keep: Annotated[
-        str, typer.Option("--keep", help="Of the pre-trained weights: all, or the embeddings of the kmers alone.")
-    ] = "all",
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")
-    ] = False,
+    keep: Keep = "all",
+    from_scratch: FromScratch = False,
     baselines: Annotated[
         bool,
         typer.Option("--baselines", help="Train CNNs, k-mer regression and the model from scratch too, and compare."),

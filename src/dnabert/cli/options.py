@@ -23,7 +23,10 @@ LabelsFile = Annotated[
     Path | None, typer.Option("--labels", help="TSV with name and label, for a FASTA file.", show_default=False)
 ]
 
-
+Keep = Annotated[
+    str, typer.Option("--keep", help="Of the pre-trained weights: all, or the embeddings of the kmers alone.")
+]
+FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")]
 Length = Annotated[
     int | None,
     typer.Option("--length", help="Bases that intervals are widened to, around their midpoints.", min=1),

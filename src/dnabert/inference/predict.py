@@ -150,12 +150,13 @@ def logits_of(started: Predictor, table: Table, batch_tokens: int | None = None)
     if loaded.task == "per-base":
         return _logits_of_bases(started, cut, batch_tokens)
     vectors = run(started, cut, batch_vectors, batch_tokens)
+    counts = cut.counts
     logits = np.empty((table.rows, len(loaded.labels)), dtype=np.float32)
     with torch.inference_mode():
-        for rows, members in _of_like_counts(cut.counts):
+        for rows, members in _of_like_counts(counts):
             head = loaded.model.from_vectors(
                 torch.from_numpy(vectors[members]).to(started.device),
-                torch.from_numpy(cut.counts[rows]).to(started.device),
+                torch.from_numpy(counts[rows]).to(started.device),
             )
             logits[rows] = head.logits.float().cpu().numpy()
     return logits
@@ -222,10 +223,11 @@ def as_read(loaded: Checkpoint, table: Table) -> Sequences:
     if getattr(config, "long", None) is not None:
         cut = windows.cut(table, config.window, config.window_step)
         if config.long == "concat" and loaded.task != "per-base":
-            most = int(cut.counts.argmax())
-            if cut.counts[most] > config.long_windows:
+            counts = cut.counts
+            most = int(counts.argmax())
+            if counts[most] > config.long_windows:
                 raise InputError(
-                    f"{table.where(most)}: {cut.counts[most]} windows, and --long concat has room for the "
+                    f"{table.where(most)}: {counts[most]} windows, and --long concat has room for the "
                     f"{config.long_windows} of the longest sequence it was trained with; shorten it, or fine-tune with "
                     "another --long"
                 )

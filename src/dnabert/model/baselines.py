@@ -349,7 +349,7 @@ class Norm(nn.BatchNorm1d):
         return result.transpose(1, 2)
 
     def _normalised(self, values: torch.Tensor) -> torch.Tensor:
-        """Normalise, shape (entries, channels[, positions]); one value a channel has no spread: take the usual."""
+        """Normalise, shape (entries, channels[, positions]); a channel of one value takes the running mean."""
         if self.training and values.numel() == values.shape[1]:
             return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(values)

@@ -209,10 +209,7 @@ def is_table(path: str | os.PathLike[str]) -> bool:
 def stem(path: str | os.PathLike[str]) -> str:
     """Return the name of a file without what says its kind and compression."""
     name = Path(path).name
-    for suffixes in ((".gz", ".bgz"), (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)):
-        if Path(name).suffix.lower() in suffixes:
-            name = Path(name).stem
-    return name
+    return name[: name.lower().rindex(_suffix(Path(path)))]
 
 
 def check_output(path: str | os.PathLike[str]) -> None:

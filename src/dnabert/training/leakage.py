@@ -190,7 +190,8 @@ def find_matches(parts: Splits | Mapping[str, Table], near: float | None = None)
         By the split whose rows are looked up and the one they are looked up in.
     """
     named = _named(parts)
-    hashes = {name: _hashes(table) for name, table in named.items()}
+    whole = {name: tables.joined(table) for name, table in named.items()}
+    hashes = {name: _hashes(table, whole[name]) for name, table in named.items()}
     labels = _labels(named)
     found = {}
     for at, split in enumerate(named):
@@ -199,17 +200,17 @@ def find_matches(parts: Splits | Mapping[str, Table], near: float | None = None)
                 hashes[split], hashes[reference], labels[split], labels[reference], split == reference
             )
     if near is not None:
-        _add_near(found, named, hashes, near)
+        _add_near(found, whole, hashes, near)
     return found
 
 
-def _hashes(table: Table) -> StrandHashes:
-    """Hash rows on both strands; of a pair, both sequences turn round and keep their places."""
+def _hashes(table: Table, whole: Table) -> StrandHashes:
+    """Hash rows, written as one, on both strands; of a pair, both sequences turn round and keep their places."""
+    hashes = similarity.strand_hashes(whole.letters, whole.offsets)
     if table.second is None:
-        return similarity.strand_hashes(table.letters, table.offsets)
-    one, other = tables.joined(table), tables.joined(tables.reverse_complemented(table))
-    forward, reverse = (similarity.strand_hashes(pair.letters, pair.offsets).forward for pair in (one, other))
-    return StrandHashes(forward, reverse)
+        return hashes
+    turned = tables.joined(tables.reverse_complemented(table))
+    return hashes._replace(reverse=similarity.strand_hashes(turned.letters, turned.offsets).forward)
 
 
 def _labels(parts: Mapping[str, Table]) -> dict[str, np.ndarray | None]:
@@ -431,7 +432,7 @@ def _add_near(
     firsts, places = {}, {}
     for name in named:
         _, firsts[name], places[name] = np.unique(hashes[name].either, return_index=True, return_inverse=True)
-    sequences = pa.concat_arrays([tables.joined(named[name]).sequences.take(pa.array(firsts[name])) for name in named])
+    sequences = pa.concat_arrays([named[name].sequences.take(pa.array(firsts[name])) for name in named])
     pooled = tables.Table(Path(), sequences, None, pa.table({}), ())
     counts = [len(firsts[name]) for name in named]
     begin = np.concatenate([[0], np.cumsum(counts)])

@@ -148,21 +148,19 @@ def region_bounds(regions: Regions, weights: Sequence[float] | None, sources: in
     InputError
         If there is not one weight a source, or none is positive.
     """
-    if weights is not None and (len(weights) != sources or min(weights) < 0 or not 0 < sum(weights) < np.inf):
-        raise InputError(
-            f"--weights {','.join(f'{w:g}' for w in weights)}: {sources} numbers are required, one a file, "
-            "none negative and not all 0"
-        )
     bases = regions.lengths.astype(np.float64)
     if weights is not None:
-        held = np.bincount(regions.source, weights=bases, minlength=sources)
-        bases *= np.asarray(weights, dtype=np.float64)[regions.source] / held[regions.source]
+        given = f"--weights {','.join(f'{w:g}' for w in weights)}"
+        if len(weights) != sources or min(weights) < 0 or not 0 < sum(weights) < np.inf:
+            raise InputError(f"{given}: {sources} numbers are required, one a file, none negative and not all 0")
+        wanted = np.asarray(weights, dtype=np.float64)[regions.source]
+        if not wanted.any():
+            raise InputError(
+                f"{given}: the files whose weight is above 0 are held out whole, nothing is left to train on; hold out "
+                "less"
+            )
+        bases *= wanted / np.bincount(regions.source, weights=bases, minlength=sources)[regions.source]
     bounds = np.cumsum(bases / _mean_window(regions.lengths, k, kmers))
-    if not bounds[-1] > 0:
-        raise InputError(
-            f"--weights {','.join(f'{w:g}' for w in weights or ())}: the files whose weight is above 0 are held out "
-            "whole, nothing is left to train on; hold out less"
-        )
     bounds /= bounds[-1]
     return bounds
 
