@@ -15,6 +15,7 @@ from dnabert.model import checkpoint
 from dnabert.model.heads import loss_of
 from dnabert.sequence import tables
 from dnabert.training import finetune as finetuning
+from dnabert.training import suite
 from tests.conftest import random_dna, tiny_model, write_bound, write_splits
 from tests.training.test_tasks import TUNE, spliced
 
@@ -133,7 +134,7 @@ def test_a_frozen_encoder_lets_classes_count_alike(model: Path, tmp_path: Path, 
 def test_a_frozen_encoder_cannot_label_bases(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_splits(tmp_path / "data", "sequence\tlabel", lambda: "\t".join(spliced(rng)), rows=10)
     with pytest.raises(InputError, match="a class for each base needs the encoder to learn"):
-        dnabert.finetune(data, model, tmp_path / "out", method="frozen", **TUNE)
+        dnabert.finetune(data, model, tmp_path / "out", method="frozen", **FROZEN)
     assert not (tmp_path / "out").exists()
 
 
@@ -159,9 +160,10 @@ def test_what_the_head_cannot_read(model: Path, tmp_path: Path, rng: np.random.G
     for options, message in (
         ({"features": "max"}, "--features max: give one of mean, cls"),
         ({"features": "cls", "method": "frozen"}, "--method frozen reads the mean of the k-mers, not cls"),
+        ({"long": "lstm", "method": "frozen"}, "--method frozen pools windows by their mean"),
     ):
         with pytest.raises(InputError, match=message):
-            dnabert.finetune(data, model, tmp_path / "out", **TUNE | options)
+            dnabert.finetune(data, model, tmp_path / "out", **FROZEN | options)
         assert not (tmp_path / "out").exists()
 
 
@@ -206,8 +208,10 @@ def test_lower_layers_learn_slower(model: Path, tmp_path: Path, rng: np.random.G
 
 def test_the_model_it_starts_from_is_not_overwritten(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_bound(tmp_path / "data", rng)
-    with pytest.raises(InputError, match="this is the model to start from; name another folder"):
-        dnabert.finetune(data, model, model, overwrite=True, **TUNE)
+    for out in (model, model.parent):
+        for run in (dnabert.finetune, suite.benchmark):
+            with pytest.raises(InputError, match="is in this folder; name another"):
+                run(data, model, out, overwrite=True, **TUNE)
     assert (model / "model.safetensors").is_file()
 
 

@@ -11,6 +11,7 @@ from dnabert.errors import InputError
 from dnabert.files import replacing
 from dnabert.inference.predict import predict, start
 from dnabert.model import baselines
+from dnabert.model.adapters import RANK
 from dnabert.model.checkpoint import RECORD, read_record
 from dnabert.progress import say
 from dnabert.training import baselines as training
@@ -161,7 +162,7 @@ def _from_scratch(folder: Path, options: dict[str, Any]) -> bool:
         return True
     begun = (folder / RUN).is_file()
     if options["method"] != "full":
-        options = options | {"method": "full", "learning_rate": None}
+        options = options | {"method": "full", "learning_rate": None, "rank": RANK}
     return finetune(
         **options | {"out": folder, "keep": "all", "from_scratch": True, "resume": begun, "overwrite": False}
     ).finished

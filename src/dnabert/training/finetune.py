@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,6 +53,12 @@ EPOCHS = (6, 30)
 more still helped (`benchmarks/results/pretrain-recipes.md`)."""
 METHODS = ("full", "lora", "frozen")
 """What is learned: all weights, adapters and the head, or the head alone."""
+UNUSED = {
+    "full": ("rank",),
+    "lora": (),
+    "frozen": ("rank", "epochs", "learning_rate", "batch_size", "dropout", "layer_decay"),
+}
+"""Options that say how weights are learned, by the method that does not learn that way."""
 RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
 TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
@@ -206,13 +213,12 @@ def finetune(
     InputError
         If the data, an option, the model or the output folder is not as required.
     """
+    options = locals()
     if baselines:
-        options = locals() | {"baselines": False}
         from dnabert.training import compare  # it calls this function in turn
 
-        return compare.beside_baselines(**options)
-    if Path(out).resolve() == Path(model).resolve():
-        raise InputError(f"--out {out}: this is the model to start from; name another folder")
+        return compare.beside_baselines(**options | {"baselines": False})
+    initial.check_apart(model, out)
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     for option, value, choices in (
@@ -224,6 +230,10 @@ def finetune(
     ):
         if value is not None and value not in choices:
             raise InputError(f"{option} {value}: give one of {', '.join(choices)}")
+    unused = [name for name in UNUSED[method] if options[name] != signature(finetune).parameters[name].default]
+    if unused:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise InputError(f"--method {method} has no use for {flags}; leave out what it cannot follow")
     check_rate(learning_rate)
     if from_scratch and keep != "all":
         raise InputError(f"--from-scratch keeps nothing of the model; leave --keep {keep} out")
@@ -243,7 +253,7 @@ def finetune(
     )
     truths = [None if part is None else targets.truth(part, found) for part in parts]
     if method == "frozen":
-        _check_frozen(found, features, long, epochs, learning_rate)
+        _check_frozen(found, features, long)
     strand = strand or "given"
     loaded = initial.load(
         model,
@@ -311,7 +321,7 @@ def finetune(
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
 
 
-def _check_frozen(task: Task, features: str, long: str | None, epochs: int | None, learning_rate: float | None) -> None:
+def _check_frozen(task: Task, features: str, long: str | None) -> None:
     """Raise InputError where an option asks for what a head alone cannot learn."""
     if task.kind == "per-base":
         raise InputError("--method frozen: a class for each base needs the encoder to learn; give full or lora")
@@ -319,8 +329,6 @@ def _check_frozen(task: Task, features: str, long: str | None, epochs: int | Non
         raise InputError(f"--method frozen reads the mean of the k-mers, not {features}; leave --features out")
     if long not in (None, "mean"):
         raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
-    if not (epochs is None and learning_rate is None):
-        raise InputError("--method frozen solves for its weights; leave --epochs and --learning-rate out")
 
 
 class _Job(NamedTuple):

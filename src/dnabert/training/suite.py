@@ -17,10 +17,10 @@ from dnabert.files import claim_folder, replacing
 from dnabert.model.checkpoint import RECORD
 from dnabert.progress import say
 from dnabert.sequence import tables
-from dnabert.training import compare, published, splits
-from dnabert.training.finetune import finetune
+from dnabert.training import compare, initial, published, splits
+from dnabert.training.finetune import UNUSED, finetune
 from dnabert.training.metrics import MAIN
-from dnabert.training.trainer import RUN, last_checkpoint
+from dnabert.training.trainer import RUN, changes, last_checkpoint
 
 PROTOCOLS = ("gue", "dream")
 DREAM = {"split": (0.81, 0.09, 0.10), "learning_rate": 1e-4, "batch_size": 128, "epochs": 10}
@@ -113,6 +113,7 @@ def benchmark(
     InputError
         If there is no data set that can be used, the output folder is another run's, or a fit is refused.
     """
+    initial.check_apart(model, out)
     if protocol not in PROTOCOLS:
         raise InputError(f"--protocol {protocol}: give one of {', '.join(PROTOCOLS)}")
     found = _gue_sets(Path(suite)) if protocol == "gue" else _dream_sets(Path(suite))
@@ -210,9 +211,8 @@ def _claim(out: str | os.PathLike[str], settings: dict[str, Any], overwrite: boo
     path = Path(out) / RUN
     if path.is_file() and not overwrite:
         before = json.loads(path.read_text())
-        changed = sorted(name for name in settings | before if before.get(name) != settings.get(name))
-        if changed:
-            shown = ", ".join(f"{name} was {before.get(name)}, is {settings.get(name)}" for name in changed)
+        shown = changes(before, dict.fromkeys(before) | settings)
+        if shown:
             raise InputError(f"{out}: this folder holds another run, its {shown}; name another --out, or --overwrite")
         return Path(out)
     folder = claim_folder(out, overwrite)
@@ -232,7 +232,10 @@ def _fit(
     options: dict[str, Any],
 ) -> None:
     start = time.monotonic()
-    settings: dict[str, Any] = dict(DREAM) | {"task": "regression"} if protocol == "dream" else {}
+    settings: dict[str, Any] = {}
+    if protocol == "dream":
+        settings = {name: value for name, value in DREAM.items() if name not in UNUSED[options.get("method", "full")]}
+        settings["task"] = "regression"
     if protocol == "gue":
         settings["strand"] = published.strand_of(fit.name)
     settings |= {"label": label, "rows": rows, "share": fit.share, "seed": fit.seed} | options

@@ -290,10 +290,15 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     if not (folder / RUN).is_file():
         raise InputError(f"{folder}: there is no run to resume; leave --resume out to start one")
     before = json.loads((folder / RUN).read_text())
-    changed = [name for name in settings if settings[name] != before.get(name)]
-    if changed:
-        shown = ", ".join(f"{name} was {before.get(name)}, is {settings[name]}" for name in changed)
+    shown = changes(before, settings)
+    if shown:
         raise InputError(f"{folder}: a run resumes with the settings it began with, but {shown}")
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say which of the settings that are given now were other ones before; nothing if none."""
+    changed = [name for name in now if now[name] != before.get(name)]
+    return ", ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in changed)
 
 
 def recompute_activations(model: transformers.PreTrainedModel) -> None:
