@@ -116,9 +116,10 @@ def main(
 ) -> None:
     """Train each way in turns, seed by seed."""
     transformers.utils.logging.set_verbosity_error()
+    name = f"finetuning_cpu_{preset}" if model is None else "finetuning_cpu"
     runs: dict[str, list[dict[str, float]]] = {"dnabert": [], "transformers": []}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         source = data if rows is None else shortened(data, rows, folder / "data")
         if model is None:
             model = random_model(preset, "masked-lm", folder / f"random {preset}")
@@ -131,7 +132,7 @@ def main(
     seconds = {way: float(np.median([one["seconds"] for one in ones])) for way, ones in runs.items()}
     mccs = {way: round(float(np.mean([one["test MCC"] for one in ones])), 3) for way, ones in runs.items()}
     record(
-        "finetuning_cpu",
+        name,
         {
             "model": model.name,
             "data": data.name,

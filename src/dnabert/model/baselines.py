@@ -25,6 +25,7 @@ from torch import nn
 from dnabert.errors import InputError
 from dnabert.files import replacing_files
 from dnabert.model.checkpoint import BASELINE, RECORD, read_record
+from dnabert.model.dropout import Dropout
 from dnabert.sequence.alphabet import UNKNOWN
 from dnabert.sequence.kmers import canonical_kmers
 from dnabert.sequence.letters import PADDING
@@ -262,12 +263,12 @@ class Convolutional(nn.Module):
         )
         self.norms = nn.ModuleList(Norm(channels) for channels in shape.channels)
         self.pools = shape.pools
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = Dropout(0.2)
         self.lstm = nn.LSTM(before[-1], shape.lstm, batch_first=True, bidirectional=True) if shape.lstm else None
         sizes = (BINS * (2 * shape.lstm or before[-1]), *shape.hidden)
         hidden: list[nn.Module] = []
         for size, units in itertools.pairwise(sizes):
-            hidden += [nn.Linear(size, units), nn.ReLU(), nn.Dropout(0.5)]
+            hidden += [nn.Linear(size, units), nn.ReLU(), Dropout(0.5)]
         self.hidden = nn.Sequential(*hidden)
         self.output = nn.Linear(sizes[-1], outputs)
 
@@ -316,7 +317,7 @@ class Residual(nn.Module):
             for _ in range(2)
         )
         self.per_base = per_base
-        self.dropout = nn.Dropout(0.1)
+        self.dropout = Dropout(0.1)
         self.output = nn.Linear(size if per_base else 2 * size, outputs)
 
     def forward(self, codes: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from dnabert.errors import InputError
 from dnabert.inference.predict import as_read
 from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
+from dnabert.model.dropout import quicken
 from dnabert.sequence import windows
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
@@ -74,6 +75,7 @@ def load(
             table = loaded.model.bert.embeddings.word_embeddings
             anew.bert.embeddings.word_embeddings.load_state_dict(table.state_dict())
         loaded = loaded._replace(model=anew)
+    quicken(loaded.model)
     for part in parts:
         if part is not None:
             windows.check_lengths(as_read(loaded, part), loaded.k, loaded.stride, loaded.longest)
