@@ -1,5 +1,7 @@
 """`dnabert benchmark`."""
 
+import itertools
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,23 +79,25 @@ def _print(lines: "list[Summary]") -> None:
     from dnabert.cli.report import plain_console
     from dnabert.training import published
 
-    table = rich.table.Table(
-        "data set", "model", "metric", "mean", "sd", "95 % interval", "seeds", "best published", box=rich.box.SIMPLE
-    )
-    for line in lines:
-        known = published.gue(line.name) if line.metric == "mcc" else {}
-        best = max(known, key=lambda name: known[name], default=None)
-        table.add_row(
-            line.name if line.share == 1 else f"{line.name}, {line.share:.1%} of the rows",
-            line.model,
-            line.metric,
-            f"{line.mean:.3f}",
-            f"{line.deviation:.3f}",
-            f"{line.low:.3f} to {line.high:.3f}",
-            str(line.seeds),
-            f"{known[best]:.3f} ({best})" if best else "",
-        )
+    table = rich.table.Table(box=rich.box.SIMPLE, collapse_padding=True)
+    table.add_column("data set", no_wrap=True)
+    for heading in ("mean", "sd", "95 % interval", "seeds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for (name, share, metric), group in itertools.groupby(lines, key=lambda line: (line.name, line.share, line.metric)):
+        table.add_row(f"{name}{'' if share == 1 else f', {share:.1%} of the rows'}: {metric}")
+        for line in group:
+            interval = f"{_number(line.low)} to {_number(line.high)}"
+            table.add_row(f"  {line.model}", _number(line.mean), _number(line.deviation), interval, str(line.seeds))
+        known = published.gue(name) if metric == "mcc" else {}
+        if known:
+            best = max(known, key=lambda model: known[model])
+            table.add_row(f"  {best}, published", _number(known[best]))
+        table.add_section()
     console = plain_console()
     console.print(table)
     if any(published.gue(line.name) for line in lines):
         console.print(f"Published: {published.SOURCE}", highlight=False)
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
