@@ -37,12 +37,15 @@ def main(
 ) -> None:
     """Collect what was reached on each data set, beside published figures, and count who wins."""
     sets: dict[str, dict[str, Any]] = {}
-    for path in folders:
+    settings = [json.loads((path / RUN).read_text()) for path in folders]
+    for path, given in zip(folders, settings, strict=True):
+        kept = given.get("keep", "all")
         for one in summarise(path):
             key = one.name if one.share == 1 else f"{one.name}, {one.share:g} of the rows"
             entry = sets.setdefault(key, {"metric": one.metric, "models": {}})
-            entry["models"][one.model] = line(one)
-    ahead: dict[str, dict[str, bool]] = {}
+            model = one.model if kept == "all" or one.model != FINETUNED else f"{one.model}, --keep {kept}"
+            entry["models"][model] = line(one)
+    ahead: dict[tuple[str, str], list[bool]] = {}
     for key, entry in sets.items():
         known = published.gue(key)
         if known:
@@ -52,14 +55,14 @@ def main(
         rivals = {FROM_SCRATCH: means.get(FROM_SCRATCH)}
         rivals["best baseline"] = max((means[model] for model in NAMES if model in means), default=None)
         rivals["best published"] = max(known.values(), default=None)
-        for rival, value in rivals.items():
-            if value is not None:
-                ahead.setdefault(rival, {})[key] = means[FINETUNED] > value
-    settings = [json.loads((path / RUN).read_text()) for path in folders]
+        for model in (name for name in means if name.startswith(FINETUNED)):
+            for rival, value in rivals.items():
+                if value is not None:
+                    ahead.setdefault((model, rival), []).append(means[model] > value)
     shared = {key: value for key, value in settings[0].items() if all(one.get(key) == value for one in settings)}
     shared |= {key: Path(shared[key]).name for key in ("suite", "model") if key in shared}
-    counts = {rival: f"{sum(won.values())} of {len(won)}" for rival, won in ahead.items()}
-    record(name, {"settings": shared, "fine-tuned ahead of": counts, "data sets": sets}, folder)
+    counts = {f"{model} ahead of {rival}": f"{sum(won)} of {len(won)}" for (model, rival), won in ahead.items()}
+    record(name, {"settings": shared, "counts": counts, "data sets": sets}, folder)
 
 
 if __name__ == "__main__":
