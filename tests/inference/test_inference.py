@@ -40,15 +40,21 @@ def test_predictions_equal_transformers(classifier: Path, sequences: list[str]) 
     assert result.labels == ("a", "b", "c")
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+@pytest.mark.parametrize("pooling", ["mean", "layers", "cls", "max"])
 def test_embeddings_equal_transformers(classifier: Path, sequences: list[str], pooling: str) -> None:
     vectors = dnabert.load(classifier, precision="float32").embed(sequences, pooling)
     theirs = transformers.BertModel.from_pretrained(classifier, add_pooling_layer=False).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(classifier)
     for vector, sequence in zip(vectors, sequences, strict=True):
         with torch.no_grad():
-            hidden = theirs(**tokenizer(sequence, return_tensors="pt")).last_hidden_state[0]
-        expected = {"cls": hidden[0], "mean": hidden[1:-1].mean(dim=0), "max": hidden[1:-1].amax(dim=0)}[pooling]
+            layers = theirs(**tokenizer(sequence, return_tensors="pt"), output_hidden_states=True).hidden_states
+        hidden = layers[-1][0]
+        expected = {
+            "cls": hidden[0],
+            "mean": hidden[1:-1].mean(dim=0),
+            "max": hidden[1:-1].amax(dim=0),
+            "layers": torch.cat([layer[0, 1:-1].mean(dim=0) for layer in layers]),
+        }[pooling]
         np.testing.assert_allclose(vector, expected.numpy(), atol=1e-5)
 
 
@@ -76,7 +82,7 @@ def test_threads_change_nothing(classifier: Path, sequences: list[str]) -> None:
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("pooling", ["mean", "layers", "cls"])
 def test_layers_laid_out_for_the_processor_equal_the_models_own(
     classifier: Path, sequences: list[str], pooling: str
 ) -> None:

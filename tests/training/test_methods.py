@@ -48,7 +48,7 @@ def test_adapters_are_saved_merged_and_loaded(model: Path, tmp_path: Path, rng: 
     transformers.BertForSequenceClassification.from_pretrained(result.folder)
 
 
-@pytest.mark.parametrize("features", ["mean", "cls"])
+@pytest.mark.parametrize("features", ["mean", "layers", "cls"])
 def test_the_seed_decides_where_adapters_start(
     features: str, model: Path, tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -107,6 +107,7 @@ def test_a_frozen_encoder_with_logistic_regression(
     if strand == "given":
         assert result.test.metrics["mcc"].value > 0.7
     before, after = (checkpoint.load(path).model.bert.state_dict() for path in (model, result.folder))
+    assert checkpoint.load(result.folder).model.config.features == "layers"
     assert all(torch.equal(before[name], after[name]) for name in before)
     again = dnabert.evaluate(result.folder, data, precision="float32")
     main = "mcc" if strand == "given" else "accuracy"
@@ -147,8 +148,9 @@ def test_the_head_reads_what_is_asked_for(features: str, model: Path, tmp_path: 
     tokenizer = transformers.AutoTokenizer.from_pretrained(result.folder)
     theirs = transformers.BertModel.from_pretrained(result.folder).eval()
     with torch.no_grad():
-        found = theirs(**tokenizer(sequence, return_tensors="pt"))
-        read = found.last_hidden_state[:, 1:-1].mean(dim=1) if features == "mean" else found.pooler_output
+        found = theirs(**tokenizer(sequence, return_tensors="pt"), output_hidden_states=True)
+        means = [hidden[:, 1:-1].mean(dim=1) for hidden in found.hidden_states]  # of the embeddings and of each layer
+        read = {"mean": means[-1], "layers": torch.cat(means, dim=1), "cls": found.pooler_output}[features]
         expected = loaded.classifier(read)
     got = dnabert.load(result.folder, precision="float32").predict([sequence]).logits
     np.testing.assert_allclose(got, expected.numpy(), atol=1e-5)
@@ -158,8 +160,8 @@ def test_the_head_reads_what_is_asked_for(features: str, model: Path, tmp_path: 
 def test_what_the_head_cannot_read(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_bound(tmp_path / "data", rng)
     for options, message in (
-        ({"features": "max"}, "--features max: give one of mean, cls"),
-        ({"features": "cls", "method": "frozen"}, "--method frozen reads the mean of the k-mers, not cls"),
+        ({"features": "max"}, "--features max: give one of mean, layers, cls"),
+        ({"features": "cls", "method": "frozen"}, r"--method frozen reads means of the k-mers, not \[CLS\]"),
         ({"long": "lstm", "method": "frozen"}, "--method frozen pools windows by their mean"),
     ):
         with pytest.raises(InputError, match=message):

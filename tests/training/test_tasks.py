@@ -144,15 +144,28 @@ def test_annotations_that_cannot_be_used_are_refused(bed: str, message: str, tmp
         label_bases(tables.from_sequences(["ACGT"]), tmp_path / "sites.bed")
 
 
-@pytest.mark.parametrize("long", ["mean", "attention", "lstm", "concat"])
-def test_long_sequences(long: str, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("long", "features"),
+    [
+        ("mean", "mean"),
+        ("attention", "mean"),
+        ("lstm", "mean"),
+        ("concat", "mean"),
+        ("attention", "layers"),
+        ("lstm", "layers"),
+        ("concat", "layers"),
+    ],
+)
+def test_long_sequences(long: str, features: str, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     def row() -> str:
         favourite = rng.integers(2)
         weights = [0.4, 0.2, 0.2, 0.2] if favourite else [0.2, 0.2, 0.2, 0.4]
         return "".join(rng.choice(list("GCAT"), int(rng.integers(50, 100)), p=weights)) + f"\t{favourite}"
 
     data = write_splits(tmp_path / "data", "sequence\tlabel", row)
-    result = dnabert.finetune(data, model, tmp_path / "out", long=long, window=40, **TUNE | {"epochs": 5})
+    result = dnabert.finetune(
+        data, model, tmp_path / "out", long=long, window=40, features=features, **TUNE | {"epochs": 5}
+    )
     assert result.test is not None
     assert result.test.metrics["mcc"].value > 0.5
     again = dnabert.evaluate(result.folder, data, precision="float32", batch_tokens=300)

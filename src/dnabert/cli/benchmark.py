@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnabert.cli.options import Device, FromScratch, Keep, LabelColumns, Out, Overwrite, Precision
+from dnabert.cli.options import Device, Features, FromScratch, Keep, LabelColumns, Out, Overwrite, Precision
 
 if TYPE_CHECKING:
     from dnabert.training.suite import Summary
@@ -28,7 +28,7 @@ def benchmark(
     rows: Annotated[int | None, typer.Option("--rows", help="Train on this many rows alone.", min=1)] = None,
     label: LabelColumns = None,
     method: Annotated[str, typer.Option("--method", help="full, lora or frozen, as in finetune.")] = "full",
-    features: Annotated[str, typer.Option("--features", help="mean or cls, as in finetune.")] = "mean",
+    features: Features = None,
     keep: Keep = "all",
     from_scratch: FromScratch = False,
     baselines: Annotated[

@@ -10,6 +10,7 @@ from dnabert import processes
 from dnabert.cli.options import (
     Annotation,
     Device,
+    Features,
     FromScratch,
     GenomeFile,
     Keep,
@@ -57,9 +58,7 @@ def finetune(
     ] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Train on this many rows alone.", min=1)] = None,
     strand: Strand = None,
-    features: Annotated[
-        str, typer.Option("--features", help="What the head reads: mean (of the k-mers), or cls (as the original).")
-    ] = "mean",
+    features: Features = None,
     long: Annotated[
         str | None,
         typer.Option(

@@ -26,6 +26,15 @@ LabelsFile = Annotated[
 Keep = Annotated[
     str, typer.Option("--keep", help="Of the pre-trained weights: all, or the embeddings of the kmers alone.")
 ]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        help="What the head reads: mean (of the last layer's k-mers), layers (of each layer's), or cls (as the "
+        "original); default: layers if frozen, else mean.",
+        show_default=False,
+    ),
+]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")]
 Length = Annotated[
     int | None,

@@ -9,14 +9,14 @@ from dnabert.errors import InputError
 from dnabert.inference.engine import Engine, Given, as_table, run
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.encoder import encode
-from dnabert.model.heads import mean_of_kmers
+from dnabert.model.heads import mean_of_kmers, means_of_layers
 from dnabert.model.packing import PackedBatch
 
-POOLINGS = ("mean", "cls", "max")
+POOLINGS = ("mean", "layers", "cls", "max")
 
 
 def embed(engine: Engine, sequences: Given, pooling: str = "mean", batch_tokens: int | None = None) -> np.ndarray:
-    """Turn each sequence into the vector of the last layer.
+    """Turn each sequence into a vector.
 
     Parameters
     ----------
@@ -25,13 +25,14 @@ def embed(engine: Engine, sequences: Given, pooling: str = "mean", batch_tokens:
     sequences : Table, pyarrow string array or sequence of str
         Raw DNA.
     pooling : str
-        `mean` or `max` over the k-mers of the sequence, or `cls` for the vector of `[CLS]`.
+        `mean` or `max` over the k-mers of the sequence in the last layer, `cls` for its vector of `[CLS]`, or `layers`,
+        the means of the embeddings and of each layer, side by side.
     batch_tokens : int, optional
         Tokens computed at a time.
 
     Returns
     -------
-    np.ndarray, float32, shape (sequences, hidden size)
+    np.ndarray, float32, shape (sequences, hidden size), or (sequences, (layers + 1) x hidden size) for `layers`
 
     Raises
     ------
@@ -44,8 +45,10 @@ def embed(engine: Engine, sequences: Given, pooling: str = "mean", batch_tokens:
 
 
 def pooled(checkpoint: Checkpoint, batch: PackedBatch, pooling: str) -> torch.Tensor:
-    """Pool the last layer of a batch, shape (sequences, hidden size), for `engine.run`."""
+    """Pool a batch, shape (sequences, size), for `engine.run`."""
     bert = checkpoint.model.bert
+    if pooling == "layers":
+        return means_of_layers(bert, batch)
     if pooling == "cls":
         return encode(bert, batch, batch.cu_seqlens[:-1].long())
     hidden = encode(bert, batch)  # (tokens, hidden size)

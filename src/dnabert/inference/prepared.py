@@ -13,7 +13,7 @@ import torch.nn.functional as F
 import transformers
 
 from dnabert.model.attention import attend
-from dnabert.model.encoder import Encoder
+from dnabert.model.encoder import Encoder, Reader
 from dnabert.model.packing import PackedBatch
 
 TYPICAL_ROWS = 2048
@@ -65,7 +65,7 @@ def prepare(bert: transformers.BertModel, precision: torch.dtype) -> Encoder | N
     heads = bert.config.num_attention_heads
     layers = [_layer(layer, precision) for layer in cast(Any, bert.encoder).layer]
 
-    def run(hidden: torch.Tensor, batch: PackedBatch, rows: torch.Tensor | None) -> torch.Tensor:
+    def run(hidden: torch.Tensor, batch: PackedBatch, rows: torch.Tensor | None, each: Reader | None) -> torch.Tensor:
         """Compute the layers: an `Encoder`."""
         hidden = hidden.to(precision)  # (tokens, hidden size)
         tokens, size = hidden.shape
@@ -78,6 +78,8 @@ def prepare(bert: transformers.BertModel, precision: torch.dtype) -> Encoder | N
                 attended, hidden = attended[rows], hidden[rows]  # (rows, hidden size)
             hidden = layer.norm_attended(_linear_plus(attended, layer.attended, hidden))
             hidden = layer.norm_out(_linear_plus(_linear_gelu(hidden, layer.up), layer.down, hidden))
+            if each:
+                each(hidden)
         return hidden
 
     return run

@@ -10,8 +10,11 @@ import transformers
 
 from dnabert.model.packing import PackedBatch
 
-Encoder: TypeAlias = Callable[[torch.Tensor, PackedBatch, torch.Tensor | None], torch.Tensor]
-"""Takes embeddings, shape (tokens, hidden size), the batch and the rows to return; what `encode` does after them."""
+Reader: TypeAlias = Callable[[torch.Tensor], None]
+"""Takes what a layer gives, shape (tokens, hidden size)."""
+Encoder: TypeAlias = Callable[[torch.Tensor, PackedBatch, torch.Tensor | None, Reader | None], torch.Tensor]
+"""Takes embeddings, shape (tokens, hidden size), the batch, the rows to return and who reads each layer; what `encode`
+does after the embeddings."""
 
 _layers: ContextVar[Encoder | None] = ContextVar("layers", default=None)
 
@@ -26,7 +29,9 @@ def layers_from(encoder: Encoder | None) -> Iterator[None]:
         _layers.reset(token)
 
 
-def encode(bert: transformers.BertModel, batch: PackedBatch, rows: torch.Tensor | None = None) -> torch.Tensor:
+def encode(
+    bert: transformers.BertModel, batch: PackedBatch, rows: torch.Tensor | None = None, each: Reader | None = None
+) -> torch.Tensor:
     """Run the encoder over a packed batch.
 
     Parameters
@@ -37,6 +42,8 @@ def encode(bert: transformers.BertModel, batch: PackedBatch, rows: torch.Tensor 
     rows : torch.Tensor, int64, shape (rows,), optional
         Which tokens are read; all by default. Nothing reads the others' last layer, so all of it but attention, three
         quarters of its products, is computed for these alone.
+    each : Reader, optional
+        Is given the embeddings and what each layer makes of them, in their order; of the last one `rows`.
 
     Returns
     -------
@@ -51,14 +58,20 @@ def encode(bert: transformers.BertModel, batch: PackedBatch, rows: torch.Tensor 
         position_ids=batch.position_ids[None],
         token_type_ids=segments[None],
     )  # (1, tokens, hidden size)
+    if each:
+        each(hidden[0])
     layers = _layers.get()
     if layers is not None:
-        return layers(hidden[0], batch, rows)
+        return layers(hidden[0], batch, rows, each)
     for layer in bert.encoder.layer[:-1]:
         hidden = layer(hidden, None, **boundaries)
+        if each:
+            each(hidden[0])
     last = bert.encoder.layer[-1]
     attended, _ = last.attention.self(hidden, None, **boundaries)
     if rows is not None:
         attended, hidden = attended[:, rows], hidden[:, rows]  # (1, rows, hidden size)
     out: torch.Tensor = last.feed_forward_chunk(last.attention.output(attended, hidden))[0]
+    if each:
+        each(out)
     return out

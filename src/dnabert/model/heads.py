@@ -72,8 +72,9 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
 
     Entries of the configuration that decide what it computes, beside transformers' own `problem_type`:
 
-    - `features`: what the head reads, `mean` (over the k-mers) or `cls` (BERT's pooler on `[CLS]`, which is what
-      directories of other tools mean, where the entry is absent);
+    - `features`: what the head reads, `mean` (over the k-mers), `layers` (that mean of the embeddings and of each
+      layer, side by side) or `cls` (BERT's pooler on `[CLS]`, which is what directories of other tools mean, where the
+      entry is absent);
     - `long`: how the vectors of a long sequence's windows become one: `mean`, `attention`, `lstm` or `concat`; absent
       for sequences that are one window;
     - `long_windows`: windows that `concat` has room for.
@@ -83,13 +84,16 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
         super().__init__(config)
         if reads_mean(config):
             self.bert.pooler = None  # nothing reads it
+        size = config.hidden_size * (config.num_hidden_layers + 1 if reads_layers(config) else 1)
         long = getattr(config, "long", None)
         if long == "attention":
-            self.window_scores = nn.Linear(config.hidden_size, 1)
+            self.window_scores = nn.Linear(size, 1)
         elif long == "lstm":
-            self.window_lstm = nn.LSTM(config.hidden_size, config.hidden_size // 2, bidirectional=True)
+            self.window_lstm = nn.LSTM(size, size // 2, bidirectional=True)
         elif long == "concat":
-            self.classifier = nn.Linear(config.hidden_size * config.long_windows, config.num_labels)
+            size *= config.long_windows
+        if size != config.hidden_size:
+            self.classifier = nn.Linear(size, config.num_labels)
         self.post_init()
         self.class_weights: torch.Tensor | None = None
 
@@ -124,7 +128,9 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
         return self.from_vectors(self.vectors(batch), windows, labels)
 
     def vectors(self, batch: PackedBatch) -> torch.Tensor:
-        """Compute the vector of each entry of a batch that the head reads, shape (entries, hidden size)."""
+        """Compute the vector of each entry of a batch that the head reads, shape (entries, features)."""
+        if reads_layers(self.config):
+            return means_of_layers(self.bert, batch)
         if reads_mean(self.config):
             return mean_of_kmers(encode(self.bert, batch), batch)
         first = encode(self.bert, batch, batch.cu_seqlens[:-1].long())  # (entries, hidden size): [CLS] of each
@@ -145,17 +151,15 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
         return ClassificationOutput(loss_of(self.config.problem_type, logits, labels, self.class_weights), logits)
 
     def _pooled(self, vectors: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Make one vector of those of each sequence's windows: (windows, hidden size) -> (sequences, features)."""
-        padded = nn.utils.rnn.pad_sequence(
-            vectors.split(counts.tolist()), batch_first=True
-        )  # (sequences, most, hidden)
+        """Make one vector of those of each sequence's windows: (windows, size) -> (sequences, features)."""
+        padded = nn.utils.rnn.pad_sequence(vectors.split(counts.tolist()), batch_first=True)  # (sequences, most, size)
         inside = torch.arange(padded.shape[1], device=counts.device) < counts[:, None]  # (sequences, most)
         if self.config.long == "concat":
             room = self.config.long_windows - padded.shape[1]
-            return F.pad(padded, (0, 0, 0, room)).flatten(1)  # (sequences, windows x hidden)
+            return F.pad(padded, (0, 0, 0, room)).flatten(1)  # (sequences, windows x size)
         if self.config.long == "lstm":
             packed = nn.utils.rnn.pack_sequence(vectors.split(counts.tolist()), enforce_sorted=False)
-            _, (last, _) = self.window_lstm(packed)  # (2, sequences, hidden / 2): the end of both directions
+            _, (last, _) = self.window_lstm(packed)  # (2, sequences, size / 2): the end of both directions
             return last.transpose(0, 1).flatten(1)
         scores = (
             self.window_scores(padded)[..., 0] if self.config.long == "attention" else padded.new_zeros(inside.shape)
@@ -241,8 +245,25 @@ def loss_of(
 
 
 def reads_mean(config: transformers.BertConfig) -> bool:
-    """Whether the head reads the mean of the k-mers, or `[CLS]`."""
-    return getattr(config, "features", "cls") == "mean"
+    """Whether the head reads the mean of the k-mers (of the last layer, or of all), or `[CLS]`."""
+    return getattr(config, "features", "cls") in ("mean", "layers")
+
+
+def reads_layers(config: transformers.BertConfig) -> bool:
+    """Whether the head reads the embeddings and each layer, or the last layer alone."""
+    return getattr(config, "features", "cls") == "layers"
+
+
+def means_of_layers(bert: transformers.BertModel, batch: PackedBatch) -> torch.Tensor:
+    """Average the k-mers of each sequence, of the embeddings and of each layer, side by side.
+
+    Returns
+    -------
+    torch.Tensor, float32, shape (sequences, (layers + 1) x hidden size)
+    """
+    means: list[torch.Tensor] = []
+    encode(bert, batch, each=lambda hidden: means.append(mean_of_kmers(hidden, batch)))
+    return torch.cat(means, dim=1)
 
 
 def mean_of_kmers(hidden: torch.Tensor, batch: PackedBatch) -> torch.Tensor:

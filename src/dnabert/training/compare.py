@@ -212,11 +212,12 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
         "processes": processes.count(),
     }
     model = (
-        *("features", "long", "window", "method", "rank", "keep", "from_scratch"),
+        *("long", "window", "method", "rank", "keep", "from_scratch"),
         *("class_weights", "layer_decay", "dropout"),
     )
     known |= {name: options[name] for name in (*model, "split_by", "length", "rows", "share", "batch_size", "seed")}
-    return known | {name: options[name] for name in ("task", "epochs", "learning_rate") if options[name] is not None}
+    by_default = ("features", "task", "epochs", "learning_rate")
+    return known | {name: options[name] for name in by_default if options[name] is not None}
 
 
 def _seconds(folder: Path) -> float | None:

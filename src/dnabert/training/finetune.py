@@ -59,6 +59,8 @@ UNUSED = {
     "frozen": ("rank", "epochs", "learning_rate", "batch_size", "dropout", "layer_decay"),
 }
 """Options that say how weights are learned, by the method that does not learn that way."""
+FEATURES = {"full": "mean", "lora": "mean", "frozen": "layers"}
+"""What the head reads if nothing is said: what is not learned tells more in all of its layers than in the last."""
 RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
 TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
@@ -106,7 +108,7 @@ def finetune(
     rows: int | None = None,
     share: float = 1.0,
     strand: str | None = None,
-    features: str = "mean",
+    features: str | None = None,
     long: str | None = None,
     window: int | None = None,
     method: str = "full",
@@ -160,9 +162,10 @@ def finetune(
         `given`: sequences are read as they stand. `both`: each is trained on from either strand at random, and
         predictions are the mean over both, for what does not depend on the strand. `given` by default: nothing in a
         sequence says that its strand does not matter.
-    features : str
-        What the head reads of a sequence's last layer: `mean`, the mean of its k-mers, or `cls`, `[CLS]` through BERT's
-        pooler, as the original does. `per-base` reads every base's k-mer.
+    features : str, optional
+        What the head reads of a sequence: `mean`, the mean of its k-mers in the last layer, `layers`, that mean of the
+        embeddings and of each layer, side by side, or `cls`, `[CLS]` through BERT's pooler, as the original does. By
+        default `layers` for `frozen`, which can weigh them alone, and else `mean`. `per-base` reads every base's k-mer.
     long : str, optional
         For sequences longer than the model takes: cut them into windows that overlap by an eighth, and make one vector
         of theirs by `mean`, `attention`, `lstm` or `concat`. For `per-base` the windows are joined in the middle of
@@ -171,7 +174,7 @@ def finetune(
         Bases of a window; the longest the model takes by default.
     method : str
         `full`: all weights are learned. `lora`: small matrices beside them, and the head; the model is written whole,
-        and the matrices alone in `adapter`. `frozen`: logistic regression (or ridge) on the mean of the last layer, the
+        and the matrices alone in `adapter`. `frozen`: logistic regression (or ridge) on the means of the layers, the
         cheapest.
     rank : int
         Rows of the small matrices of `lora`.
@@ -252,6 +255,7 @@ def finetune(
         seed=seed,
     )
     truths = [None if part is None else targets.truth(part, found) for part in parts]
+    features = features or FEATURES[method]
     if method == "frozen":
         _check_frozen(found, features, long)
     strand = strand or "given"
@@ -325,8 +329,8 @@ def _check_frozen(task: Task, features: str, long: str | None) -> None:
     """Raise InputError where an option asks for what a head alone cannot learn."""
     if task.kind == "per-base":
         raise InputError("--method frozen: a class for each base needs the encoder to learn; give full or lora")
-    if features != "mean":
-        raise InputError(f"--method frozen reads the mean of the k-mers, not {features}; leave --features out")
+    if features == "cls":
+        raise InputError("--method frozen reads means of the k-mers, not [CLS]; leave --features cls out")
     if long not in (None, "mean"):
         raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
 

@@ -25,7 +25,7 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
     Parameters
     ----------
     engine : Engine
-        With a model whose configuration says `features: mean`.
+        With a model whose configuration says `features: layers` or `mean`.
     train, dev : Table
     truths : tuple of two Truth
         Not `per-base`.

@@ -15,8 +15,9 @@ from dnabert.training.targets import Task
 
 KEPT = ("all", "kmers")
 """What is kept of the pre-trained weights."""
-FEATURES = ("mean", "cls")
-"""What the head reads of a sequence: the mean of its k-mers, or BERT's pooler on `[CLS]`."""
+FEATURES = ("mean", "layers", "cls")
+"""What the head reads of a sequence: the mean of its k-mers in the last layer, or in each, or BERT's pooler on
+`[CLS]`."""
 POOLINGS = ("mean", "attention", "lstm", "concat")
 """How the windows of a long sequence become one vector."""
 OVERLAP = 8
