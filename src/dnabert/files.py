@@ -44,6 +44,13 @@ def existing_file(path: str | os.PathLike[str], what: str = "file") -> Path:
     return found
 
 
+def check_not_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
+    """Raise InputError if the output is one of the inputs: it would be replaced."""
+    for path in inputs:
+        if path is not None and Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
+            raise InputError(f"{out}: this is an input; name another --out")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path` and rename it to `path` when the block succeeds.

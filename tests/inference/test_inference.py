@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 import transformers
@@ -16,6 +18,7 @@ from dnabert.errors import InputError
 from dnabert.inference import embed as embed_module
 from dnabert.inference import engine
 from dnabert.inference import predict as predict_module
+from dnabert.model import checkpoint
 from tests.conftest import random_dna, tiny_model
 
 
@@ -123,7 +126,7 @@ def test_what_cannot_be_predicted_is_refused(classifier: Path, tmp_path: Path) -
         model.predict(["A" * 514])
     with pytest.raises(InputError, match="not one string"):
         model.predict("ACGT")
-    with pytest.raises(InputError, match="give one of mean, cls, max"):
+    with pytest.raises(InputError, match="give one of mean, layers, cls, max"):
         model.embed(["ACGT"], "median")
     pretrained = dnabert.load(tiny_model(tmp_path / "pretrained"))
     with pytest.raises(InputError, match="run 'dnabert finetune' on it first"):
@@ -163,3 +166,32 @@ def test_half_a_batch_is_tried_where_memory_is_short(classifier: Path, megabytes
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome in done.stdout, done.stderr
     assert "no memory for batches of 2,000,000 tokens (--batch-tokens); trying half" in done.stderr
+
+
+def test_files_that_cannot_be_predicted_into_are_refused_before_the_work(classifier: Path, tmp_path: Path) -> None:
+    table = pa.table({"sequence": ["ACGTACGT"], "prediction": ["x"]})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    before = (tmp_path / "t.parquet").read_bytes()
+    with pytest.raises(InputError, match="this is an input; name another --out"):
+        dnabert.predict_file(classifier, tmp_path / "t.parquet", tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="two columns would be called 'prediction'; rename the one of the input"):
+        dnabert.predict_file(classifier, tmp_path / "t.parquet", tmp_path / "p.tsv")
+    pyarrow.parquet.write_table(pa.table({"sequence": ["ACGTACGT"], "tags": [["x"]]}), tmp_path / "l.parquet")
+    with pytest.raises(InputError, match="the column 'tags' holds list"):
+        dnabert.predict_file(classifier, tmp_path / "l.parquet", tmp_path / "p.tsv")
+    assert (tmp_path / "t.parquet").read_bytes() == before
+    assert not (tmp_path / "p.tsv").exists()
+    dnabert.predict_file(classifier, tmp_path / "l.parquet", tmp_path / "p.parquet")
+    names = ["tags", "prediction", "probability_a", "probability_b", "probability_c"]
+    assert pyarrow.parquet.read_table(tmp_path / "p.parquet").column_names == names
+
+
+@pytest.mark.parametrize(
+    ("task", "entries"), [("classification", {"long": "mean", "window": 20, "window_step": 15}), ("per-base", {})]
+)
+def test_pairs_are_not_read_by_halves(task: str, entries: dict[str, Any], tmp_path: Path) -> None:
+    loaded = checkpoint.load(tiny_model(tmp_path / "m", k=3), task, ("a", "b"), **entries)
+    checkpoint.save(loaded, tmp_path / "model", {})
+    (tmp_path / "p.csv").write_text("sequence,sequence2\nACGTACGT,ACGTAC\n")
+    with pytest.raises(InputError, match="this model reads one sequence a row, these rows have two"):
+        dnabert.predict_file(tmp_path / "model", tmp_path / "p.csv", tmp_path / "o.csv")

@@ -131,6 +131,71 @@ def test_bad_intervals_are_refused(tmp_path: Path) -> None:
         tables.read(path, genome=fasta)
 
 
+@pytest.mark.parametrize("kind", [pa.float64(), pa.uint32(), pa.string()])
+def test_intervals_of_any_type_are_numbers(kind: pa.DataType, tmp_path: Path) -> None:
+    fasta = write_fasta(tmp_path / "g.fa", {"1": "ACGTACGT"})
+    columns = {"chrom": pa.array([1, 1]), "start": pa.array([0, 2]).cast(kind), "end": pa.array([4, 6]).cast(kind)}
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert tables.read(tmp_path / "t.parquet", genome=fasta).sequences.to_pylist() == ["ACGT", "GTAC"]
+    assert tables.read(tmp_path / "t.parquet", genome=fasta, length=2).sequences.to_pylist() == ["CG", "TA"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"start": [0.0, 2.5]}, "the column 'start' holds double, whole numbers are required"),
+        ({"start": [0.0, float("nan")]}, "row 2: 'start' is empty"),
+        ({"start": ["0", "two"]}, "the column 'start' holds string, whole numbers are required"),
+        ({"chrom": ["c", None]}, "row 2: 'chrom' is empty"),
+        ({"chrom": [["c"], ["c"]]}, "the column 'chrom' holds list.*, text is required"),
+        ({"strand": ["-", "minus"]}, "row 2: 'strand' is 'minus', one of \\+, -, \\. is required"),
+        ({"strand": [1, -1]}, "row 1: 'strand' is '1', one of"),
+        ({"label": [{"a": 1}, {"a": 2}]}, "the column 'label' holds struct"),
+    ],
+)
+def test_parquet_of_other_types_is_refused(change: dict[str, list[object]], message: str, tmp_path: Path) -> None:
+    fasta = write_fasta(tmp_path / "g.fa", {"c": "ACGTACGT"})
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pa.table({"chrom": ["c", "c"], "start": [0, 2], "end": [4, 6]} | change), path)
+    with pytest.raises(InputError, match=message):
+        tables.read(path, genome=fasta)
+
+
+def test_strands_may_be_unknown(tmp_path: Path) -> None:
+    fasta = write_fasta(tmp_path / "g.fa", {"c": "AACC"})
+    content = {"chrom": ["c"] * 4, "start": [0] * 4, "end": [4] * 4, "strand": ["+", "-", ".", None]}
+    pyarrow.parquet.write_table(pa.table(content), tmp_path / "t.parquet")
+    read = tables.read(tmp_path / "t.parquet", genome=fasta)
+    assert read.sequences.to_pylist() == ["AACC", "GGTT", "AACC", "AACC"]
+
+
+def test_a_quotation_mark_that_is_not_closed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text('sequence\tlabel\nACGT\tx\nACGT\t"promoter\nACGG\tenhancer\nACCG\tother\n')
+    with pytest.raises(InputError, match=r"t.tsv line 3: a quotation mark is opened and closed on another line"):
+        tables.read(path)
+    path.write_text('sequence\tlabel\nACGT\t"a promoter"\n')
+    assert content(tables.read(path)) == [("ACGT", "a promoter")]
+
+
+def test_names_with_labels_are_unique(tmp_path: Path) -> None:
+    (tmp_path / "s.fa").write_text(">a\nACGT\n>b\nACGG\n")
+    (tmp_path / "l.tsv").write_text("name\tlabel\na\t1\na\t0\nb\t1\n")
+    with pytest.raises(InputError, match=r"l.tsv: 'a' stands twice"):
+        tables.read(tmp_path / "s.fa", labels=tmp_path / "l.tsv")
+    (tmp_path / "l.tsv").write_text("name\tlabel\na\t1\nb\t1\n")
+    (tmp_path / "s.fa").write_text(">a\nACGT\n>b\nACGG\n>b\nACCC\n")
+    with pytest.raises(InputError, match=r"s.fa: 'b' stands twice"):
+        tables.read(tmp_path / "s.fa", labels=tmp_path / "l.tsv")
+
+
+def test_selected_rows_keep_their_places(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("sequence\n" + "ACGT\n" * 9)
+    some = tables.select(tables.read(tmp_path / "t.csv"), np.array([7, 2, 4]))
+    assert some.where(0).endswith("t.csv line 9")
+    assert tables.select(some, np.array([2])).where(0).endswith("t.csv line 6")
+
+
 def test_unknown_missing_and_damaged_files_are_refused(tmp_path: Path, rng: np.random.Generator) -> None:
     with pytest.raises(InputError, match="no such table"):
         tables.read(tmp_path / "none.csv")
@@ -140,6 +205,11 @@ def test_unknown_missing_and_damaged_files_are_refused(tmp_path: Path, rng: np.r
     (tmp_path / "t.parquet").write_text("x")
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         tables.read(tmp_path / "t.parquet")
+    (tmp_path / "header.csv").write_text("sequence,label")  # and no line end
+    with pytest.raises(InputError, match="a header but no rows"):
+        tables.read(tmp_path / "header.csv")
+    (tmp_path / "packed.csv").write_bytes(gzip.compress(b"sequence,label\nACGT,1\n"))  # by its content
+    assert content(tables.read(tmp_path / "packed.csv")) == [("ACGT", "1")]
     rows = "".join(f"{random_dna(80, rng)},1\n" for _ in range(2000))
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(f"sequence,label\n{rows}".encode())[:9000])
     with pytest.raises(InputError, match="cannot be read as a table"):
@@ -168,6 +238,9 @@ def test_written_tables_read_back(tmp_path: Path) -> None:
     assert pyarrow.parquet.read_table(tmp_path / "t.parquet").equals(columns)
     with pytest.raises(InputError, match=r"written as .tsv, .csv or .parquet"):
         tables.write(columns, tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match=r"n.tsv: the column 'tags' holds list<item: string>, which text cannot"):
+        tables.write(pa.table({"tags": [["a"]]}), tmp_path / "n.tsv")
+    assert not (tmp_path / "n.tsv").exists()
 
 
 def test_batches_of_rows_keep_the_budget_and_every_row(rng: np.random.Generator) -> None:

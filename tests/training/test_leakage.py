@@ -9,7 +9,7 @@ import pytest
 
 from dnabert import check_leakage
 from dnabert.errors import InputError
-from dnabert.sequence import tables
+from dnabert.sequence import delimited, tables
 from dnabert.sequence.alphabet import decode_bases, encode_bases, reverse_complement
 from dnabert.sequence.tables import Table
 from dnabert.training import leakage, splits
@@ -121,6 +121,9 @@ def test_bad_input(parts: dict[str, Table], tmp_path: Path) -> None:
         check_leakage(tmp_path / "t.csv", near=0)
     with pytest.raises(InputError, match=r"written as .tsv, .csv or .parquet"):
         check_leakage(tmp_path / "t.csv", tmp_path / "rows.xlsx")
+    (tmp_path / "own.csv").write_text("sequence,fold\nACGTACGT,1\nACGTACGT, 2\nACGTACGT,\nACCTACGT,2 \n")
+    with pytest.raises(InputError, match=r"own.csv: this is an input; name another --out"):
+        check_leakage(tmp_path / "own.csv", tmp_path / "own.csv")
     with pytest.raises(InputError, match="nowhere: no such table or FASTA file"):
         check_leakage(tmp_path / "nowhere")
 
@@ -154,3 +157,16 @@ def test_of_pairs_both_sequences_count(rng: np.random.Generator) -> None:
     table = pairs([(first, random_dna(180, rng)) for _ in range(30)] + [(first, random_dna(180, rng))] * 10)
     parts = splits.split_by_similarity(table, (0.5, 0.25, 0.25))
     assert parts.train.rows == 20
+
+
+def test_splits_in_a_column_keep_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = "ACGTTGCAACGGTTACGATC" * 2, "GGATCCATTTGCAGCATTAC" * 2
+    rows = [f"{two},train", f"{one}, train", f"{two[::-1]},", f"{one},test", f"{two[::-1]},test "]
+    (tmp_path / "t.csv").write_text("\n".join(["sequence,fold", *rows]) + "\n")
+    check_leakage(tmp_path / "t.csv", tmp_path / "rows.csv")
+    assert "1 rows with nothing in 'fold' are left out" in capsys.readouterr().err
+    listed = delimited.read(tmp_path / "rows.csv")
+    assert [value.rsplit(" ", 2)[-2:] for name in ("row", "other_row") for value in listed[name].to_pylist()] == [
+        ["line", "5"],
+        ["line", "3"],
+    ]

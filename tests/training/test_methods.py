@@ -253,3 +253,23 @@ def test_bases_of_which_nothing_is_known_cost_nothing() -> None:
 @pytest.mark.parametrize(("size", "at_once", "parts"), [(32, 5, 8), (32, 32, 1), (31, 4, 31)])
 def test_parts_of_a_batch_make_it_whole(size: int, at_once: int, parts: int) -> None:
     assert finetuning.parts_of_a_batch(size, at_once) == parts
+
+
+def test_evaluation_reads_the_columns_of_the_model(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    def row() -> str:
+        sequence = random_dna(30, rng)
+        return f"{sequence}\t{int(sequence.count('G') > 7)}\t{int(sequence.count('A') > 7)}\t1"
+
+    data = write_splits(tmp_path / "data", "sequence\tx\ty\tz", row)
+    result = dnabert.finetune(data, model, tmp_path / "out", label=["x", "y"], **TUNE | {"epochs": 1})
+    for label in ((), ("x", "y"), ("y", "x")):
+        found = dnabert.evaluate(result.folder, data, label=label, precision="float32")
+        assert result.test is not None
+        assert found.metrics == result.test.metrics
+    for wrong in (["x"], ["x", "x"], ["x", "y", "z"]):
+        with pytest.raises(InputError, match=r"2 different columns are required, what this model predicts \(x, y\)"):
+            dnabert.evaluate(result.folder, data, label=wrong)
+    one = data / "test.tsv"
+    with pytest.raises(InputError, match=r"test.tsv: this is an input; name another --out"):
+        dnabert.evaluate(result.folder, one, out=one)
+    assert one.read_text().startswith("sequence\tx\ty\tz\n")

@@ -346,7 +346,8 @@ def test_the_threshold_is_chosen_on_dev(scanner: Path, tmp_path: Path, rng: np.r
     [
         ({"scan": "best"}, "--scan best: give one of max, mean, second"),
         ({"scan": "max", "window": 2}, "--window 2: 3 to 512 bases are required"),
-        ({"step": 5}, "--step 5 and --window go with --scan"),
+        ({"step": 5}, "--step 5 goes with --scan"),
+        ({"window": 20}, "--window 20 goes with --scan"),
     ],
 )
 def test_scans_that_cannot_be_are_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:

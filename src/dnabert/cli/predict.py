@@ -22,7 +22,11 @@ def predict(
     precision: Precision = "auto",
     batch_tokens: BatchTokens = None,
 ) -> None:
-    """Predict classes, labels or numbers of sequences; the input's columns and order are kept."""
+    """Predict classes, labels or numbers of sequences.
+
+    The output has the input's rows in their order and its columns, the label behind the others; the sequences
+    themselves only where no other column names a row.
+    """
     from dnabert.cli.report import print_counts
     from dnabert.inference import predict as inference
 

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,6 +11,7 @@ import scipy.special
 import torch
 
 from dnabert.errors import InputError
+from dnabert.files import check_not_input
 from dnabert.inference import baselines, engine
 from dnabert.inference.engine import Engine, Given, as_table, run
 from dnabert.model import baselines as stored
@@ -124,7 +125,8 @@ def predict(
         settings = _scan(started.checkpoint, scan, window, step)
         compute = functools.partial(_scanned, started, batch_tokens=batch_tokens, **settings)
     elif window is not None or step is not None:
-        raise InputError(f"--step {step} and --window go with --scan; give --scan max, or leave them out")
+        given = f"--step {step}" if window is None else f"--window {window}"
+        raise InputError(f"{given} goes with --scan; give --scan max, or leave it out")
     logits = compute(table)
     if strand == "both":
         backwards = compute(tables.reverse_complemented(table))
@@ -220,7 +222,10 @@ def _scanned(started: Engine, table: Table, batch_tokens: int | None, scan: str,
 def as_read(loaded: Checkpoint, table: Table) -> Sequences:
     """Cut rows into what the model reads at a time, where that may be less than a row or is put together again."""
     config = loaded.model.config
-    if getattr(config, "long", None) is not None:
+    long = getattr(config, "long", None) is not None
+    if table.second is not None and (long or loaded.task == "per-base"):
+        raise InputError(f"{table.path}: this model reads one sequence a row, these rows have two; leave one out")
+    if long:
         cut = windows.cut(table, config.window, config.window_step)
         if config.long == "concat" and loaded.task != "per-base":
             counts = cut.counts
@@ -337,9 +342,9 @@ def predict_file(
         If the model or a file is not as required.
     """
     tables.check_output(out)
+    check_not_input(out, data, genome)
     started = start(model, device, precision)
     table = tables.read(data, genome=genome, length=length)
-    result = predict(started, table, batch_tokens, strand, scan, window, step)
     columns = table.columns
     if not columns.num_columns:
         columns = pa.table({"sequence": table.sequences})
@@ -347,30 +352,44 @@ def predict_file(
             columns = columns.append_column("sequence2", table.second)
     if table.labels is not None:
         columns = columns.append_column("label", table.labels)
-    for name, values in _columns(result, table, str(out).lower().endswith((".tsv", ".csv"))).items():
-        columns = columns.append_column(name, values)
+    schema = columns.schema
+    for name in _names(started.task, started.labels):
+        schema = schema.append(pa.field(name, pa.float32()))
+    tables.check_columns(schema, out)  # before the work
+    result = predict(started, table, batch_tokens, strand, scan, window, step)
+    values = _columns(result, table, str(out).lower().endswith((".tsv", ".csv")))
+    for name, column in zip(_names(result.task, result.labels), values, strict=False):
+        columns = columns.append_column(name, column)
     tables.write(columns, out)
     say(f"Predicted {table.rows:,} sequences on {started.place}")
     return _counts(result)
 
 
-def _columns(result: Predictions, table: Table, text: bool) -> dict[str, pa.Array]:
-    each = {name: pa.array(column) for name, column in zip(result.labels, result.outputs.T, strict=True)}
-    if result.task == "regression":
-        return {"prediction" if len(each) == 1 else f"prediction_{name}": column for name, column in each.items()}
-    if result.task == "multilabel":
-        return {f"probability_{name}": column for name, column in each.items()}
+def _names(task: str, labels: Sequence[str]) -> list[str]:
+    """Name the columns that predictions are written to."""
+    if task == "regression":
+        return ["prediction"] if len(labels) == 1 else [f"prediction_{name}" for name in labels]
+    if task == "per-base":
+        return ["prediction", "probability"]
+    return ([] if task == "multilabel" else ["prediction"]) + [f"probability_{name}" for name in labels]
+
+
+def _columns(result: Predictions, table: Table, text: bool) -> list[pa.Array]:
+    """Make the columns that `_names` names; the second of `per-base` is left out where it is for text."""
+    each = [pa.array(column) for column in result.outputs.T]
+    if result.task in ("regression", "multilabel"):
+        return each
     choice = result.outputs.argmax(axis=1)
     chosen = pa.array(result.labels).take(pa.array(choice))
     if result.task == "classification":
-        return {"prediction": chosen} | {f"probability_{name}": column for name, column in each.items()}
+        return [chosen, *each]
     offsets = pa.array(table.offsets - table.offsets[0])
     separator = "" if all(len(name) == 1 for name in result.labels) else " "
     classes = pa.compute.binary_join(pa.LargeListArray.from_arrays(offsets, chosen), separator)
     if text:
-        return {"prediction": classes}
+        return [classes]
     probability = result.outputs[np.arange(len(choice)), choice]
-    return {"prediction": classes, "probability": pa.LargeListArray.from_arrays(offsets, pa.array(probability))}
+    return [classes, pa.LargeListArray.from_arrays(offsets, pa.array(probability))]
 
 
 def _counts(result: Predictions) -> dict[str, int]:

@@ -1,11 +1,12 @@
 """Columns of delimited text, plain or compressed, read in a stream by Arrow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from dnabert.errors import InputError
@@ -22,7 +23,7 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ())
     Parameters
     ----------
     path : pathlib.Path
-        Columns separated by tabs or commas; gzip is recognised by the suffix.
+        Columns separated by tabs or commas, plain or compressed.
     whole : sequence of str
         Column names (any case); the first that the file has becomes one contiguous array, in memory once.
     integers : sequence of str
@@ -35,20 +36,21 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ())
     Raises
     ------
     InputError
-        If the file cannot be read, a column name stands twice, or a row is ragged.
+        If the file cannot be read, a column name stands twice, a row is ragged, or (tabs between the columns) a
+        quotation mark is opened and not closed.
     """
-    with _opened(path, integers) as batches:
-        return _collect(batches, find(batches.schema.names, whole), path.stat().st_size)
+    with _opened(path, integers) as (schema, batches):
+        return _collect(schema, batches, find(schema.names, whole), path.stat().st_size)
 
 
 def stream(path: Path, *, integers: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     """Read a table with a header piece by piece; parameters and errors are those of `read`."""
-    with _opened(path, integers) as batches:
+    with _opened(path, integers) as (_, batches):
         yield from batches
 
 
 @contextmanager
-def _opened(path: Path, integers: Sequence[str]) -> Iterator[pyarrow.csv.CSVStreamingReader]:
+def _opened(path: Path, integers: Sequence[str]) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
     ragged: list[pyarrow.csv.InvalidRow] = []
 
     def keep(row: pyarrow.csv.InvalidRow) -> str:
@@ -56,12 +58,15 @@ def _opened(path: Path, integers: Sequence[str]) -> Iterator[pyarrow.csv.CSVStre
         return "skip"
 
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
+        with open_text(path) as stream:
             head = stream.read(1 << 16).decode("utf-8-sig", "replace").splitlines()
         delimiter, names = _dialect(path, head)
         types = {name: pa.int64() if name.lower() in integers else pa.large_string() for name in names}
-        with pa.input_stream(str(path), compression="detect") as stream:
-            yield pyarrow.csv.open_csv(
+        if len(head) < 2:  # Arrow wants the end of the header's line
+            yield pa.schema(list(types.items())), iter(())
+            return
+        with open_text(path) as stream:
+            batches = pyarrow.csv.open_csv(
                 stream,
                 read_options=pyarrow.csv.ReadOptions(
                     column_names=names, skip_rows=1, use_threads=False, block_size=_BLOCK_BYTES
@@ -69,6 +74,7 @@ def _opened(path: Path, integers: Sequence[str]) -> Iterator[pyarrow.csv.CSVStre
                 parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=keep),
                 convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
             )
+            yield batches.schema, _closed(path, batches) if delimiter == "\t" else batches
     except (EOFError, OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
     if ragged:
@@ -79,15 +85,38 @@ def _opened(path: Path, integers: Sequence[str]) -> Iterator[pyarrow.csv.CSVStre
         )
 
 
+def open_text(path: Path) -> pa.NativeFile:
+    """Open a file, decompressed where its first bytes (gzip) or its name say so."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return pa.input_stream(str(path), compression="gzip" if packed else "detect")
+
+
 def find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     """Find the column that is called one of the names wanted, whatever its case; the earlier of them wins."""
     return next((name for want in wanted for name in names if name.lower() == want), None)
 
 
-def _collect(batches: pyarrow.csv.CSVStreamingReader, whole: str | None, size: int) -> pa.Table:
+def _closed(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Check that no value runs over lines: behind a quotation mark that is not closed, rows would be lost in it."""
+    row = 0
+    for batch in batches:
+        for column in batch.columns:
+            if pa.types.is_large_string(column.type):
+                at = pc.index(pc.match_substring(column, "\n"), True).as_py()
+                if at >= 0:
+                    raise InputError(
+                        f"{path} line {row + at + 2}: a quotation mark is opened and closed on another line; "
+                        "delete it, or double it and quote the value"
+                    )
+        row += len(batch)
+        yield batch
+
+
+def _collect(schema: pa.Schema, batches: Iterable[pa.RecordBatch], whole: str | None, size: int) -> pa.Table:
     """Gather a file's batches; one column goes straight into one buffer, so that it stands in memory once."""
     if whole is None:
-        return batches.read_all()
+        return pa.Table.from_batches(list(batches), schema)
     letters = np.empty(size, dtype=np.uint8)  # room for the whole file; pages that stay empty cost nothing
     offsets = [np.zeros(1, dtype=np.int64)]
     others = []
@@ -104,7 +133,7 @@ def _collect(batches: pyarrow.csv.CSVStreamingReader, whole: str | None, size: i
         others.append(batch.drop_columns([whole]))
         if count % _BLOCKS_HELD == 0:
             pa.default_memory_pool().release_unused()
-    rest = pa.Table.from_batches(others, pa.schema([field for field in batches.schema if field.name != whole]))
+    rest = pa.Table.from_batches(others, pa.schema([field for field in schema if field.name != whole]))
     column = string_array(letters[:filled], np.concatenate(offsets))
     if not rest.num_columns:
         return pa.table({whole: column})

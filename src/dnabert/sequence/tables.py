@@ -38,6 +38,8 @@ SECOND_NAMES = ("sequence2", "sequence_2", "seq2")
 """Accepted headers of the second sequence of rows that are pairs."""
 LABEL_NAMES = ("label", "labels", "class")
 INTERVAL_NAMES = ("chrom", "start", "end")
+STRANDS = ("+", "-", ".", "")
+"""What may stand in a column `strand`; all but `-` read forward."""
 FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".ffn", ".fas")
 TEXT_SUFFIXES = (".tsv", ".csv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -60,6 +62,8 @@ class Table(NamedTuple):
         The second sequence of each row, where rows are pairs.
     places : tuple of (pathlib.Path, str, int, int)
         File, unit (`line`, `row` or `record`), number of the first row in that file, and rows, for each file.
+    chosen : np.ndarray or None, int64, shape (rows,)
+        Which of the rows that `places` counts these are, where they are a selection.
     """
 
     path: Path
@@ -68,6 +72,7 @@ class Table(NamedTuple):
     columns: pa.Table
     places: tuple[tuple[Path, str, int, int], ...]
     second: pa.LargeStringArray | None = None
+    chosen: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -96,7 +101,7 @@ class Table(NamedTuple):
 
     def where(self, row: int) -> str:
         """Say where a row stands, for a message: `train.tsv line 18`."""
-        return intervals.where(self.places, row)
+        return intervals.where(self.places, row if self.chosen is None else int(self.chosen[row]))
 
 
 def read(
@@ -185,11 +190,30 @@ def from_sequences(sequences: Sequence[str] | pa.Array) -> Table:
     return _checked(Table(source, array, None, pa.table({}), ((source, "number", 1, len(array)),)))
 
 
-def label_text(column: pa.ChunkedArray) -> pa.LargeStringArray:
-    """Write a column of labels as text: missing ones empty, lists with spaces between their entries."""
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        column = pc.binary_join(column.cast(pa.list_(pa.string())), " ")
-    text = column.cast(pa.large_string()).combine_chunks()
+def label_text(column: pa.ChunkedArray, what: str) -> pa.LargeStringArray:
+    """Write a column as text: missing values empty, lists with spaces between their entries.
+
+    Parameters
+    ----------
+    column : pa.ChunkedArray
+    what : str
+        Which column of which file this is, for the message.
+
+    Returns
+    -------
+    pa.LargeStringArray
+
+    Raises
+    ------
+    InputError
+        If there is no such text.
+    """
+    try:
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            column = pc.binary_join(column.cast(pa.list_(pa.string())), " ")
+        text = column.cast(pa.large_string()).combine_chunks()
+    except pa.ArrowException as error:
+        raise InputError(f"{what} holds {column.type}; text, numbers or lists of these are required") from error
     return text.fill_null("") if text.null_count else text
 
 
@@ -220,6 +244,21 @@ def check_output(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{path}: a file is required, but this is a folder; name a file in it")
 
 
+def check_columns(columns: pa.Schema, path: str | os.PathLike[str]) -> None:
+    """Raise InputError where a file of this name cannot hold columns: lists in text, two columns of one name."""
+    twice = next((name for i, name in enumerate(columns.names) if name in columns.names[:i]), None)
+    if twice is not None:
+        raise InputError(f"{path}: two columns would be called '{twice}'; rename the one of the input")
+    if Path(path).suffix.lower() in PARQUET_SUFFIXES:
+        return
+    for field in columns:
+        if pa.types.is_nested(field.type):
+            raise InputError(
+                f"{path}: the column '{field.name}' holds {field.type}, which text cannot; "
+                "give a name that ends in .parquet, or leave the column out"
+            )
+
+
 def write(columns: pa.Table, path: str | os.PathLike[str]) -> None:
     """Write columns as TSV, CSV or Parquet, by the suffix; the file appears whole or not at all."""
     write_parts(lambda: [columns], path, columns)
@@ -240,6 +279,7 @@ def write_parts(parts: Callable[[], Iterable[pa.Table]], path: str | os.PathLike
     check_output(path)
     suffix = Path(path).suffix.lower()
     schema = next(iter(parts()), empty).schema
+    check_columns(schema, path)
     with replacing(path) as temporary:
         if suffix in PARQUET_SUFFIXES:
             with pyarrow.parquet.ParquetWriter(temporary, schema) as file:
@@ -250,30 +290,29 @@ def write_parts(parts: Callable[[], Iterable[pa.Table]], path: str | os.PathLike
 
 
 def _write_text(parts: Callable[[], Iterable[pa.Table]], schema: pa.Schema, path: Path, delimiter: str) -> None:
-    for quoting in (
-        "none",
-        "needed",
-    ):  # Arrow quotes all text or none, and refuses none where a value holds a delimiter
+    def attempt(quoting: str) -> None:
         options = pyarrow.csv.WriteOptions(delimiter=delimiter, quoting_style=quoting, quoting_header=quoting)
-        try:
-            with pyarrow.csv.CSVWriter(path, schema, write_options=options) as file:
-                for part in parts():
-                    file.write(part)
-        except pa.ArrowInvalid:
-            continue
-        return
+        with pyarrow.csv.CSVWriter(path, schema, write_options=options) as file:
+            for part in parts():
+                file.write(part)
+
+    try:
+        attempt("none")
+    except pa.ArrowInvalid:  # a value holds a delimiter; Arrow quotes all text or none
+        attempt("needed")
 
 
 def select(table: Table, rows: np.ndarray) -> Table:
-    """Take some rows of a table, in the order given. They are named by their place in this selection's first file."""
+    """Take some rows of a table, in the order given."""
     taken = pa.array(rows)
     return Table(
         table.path,
         table.sequences.take(taken),
         None if table.labels is None else table.labels.take(taken),
         table.columns.take(taken),
-        ((table.path, "selected row", 1, len(rows)),),
+        table.places,
         None if table.second is None else table.second.take(taken),
+        rows if table.chosen is None else table.chosen[rows],
     )
 
 
@@ -333,7 +372,7 @@ def _from_columns(
 ) -> Table:
     names = content.column_names
     label = find(names, LABEL_NAMES)
-    labels = None if label is None else label_text(content[label])
+    labels = None if label is None else label_text(content[label], f"{path}: the column '{label}'")
     sequence = find(names, SEQUENCE_NAMES)
     if sequence is not None:
         if length is not None:
@@ -357,11 +396,24 @@ def _from_columns(
         raise InputError(f"{path}: the rows are intervals; name the FASTA file they refer to with --genome")
     columns = content.drop_columns([label] if label else [])
     table = Table(path, pa.array([], pa.large_string()), labels, columns, places)
-    for name in interval[1:]:
-        missing = pc.index(pc.is_null(content[name]), True).as_py()
-        if missing >= 0:
-            raise InputError(f"{table.where(missing)}: '{name}' is empty; fill it or delete the row")
-    return _with_windows(table, Genome.open(genome), [name for name in interval if name], length)
+    chrom, start, end = (str(name) for name in interval)
+    for name, kind in ((chrom, pa.large_string()), (start, pa.int64()), (end, pa.int64())):
+        table = table._replace(columns=_filled(table, name, kind))
+    return _with_windows(table, Genome.open(genome), (chrom, start, end), length)
+
+
+def _filled(table: Table, name: str, kind: pa.DataType) -> pa.Table:
+    """Bring a column to a type, and check that no row leaves it empty."""
+    column = table.columns[name]
+    missing = pc.index(pc.is_null(column, nan_is_null=True), True).as_py()
+    if missing >= 0:
+        raise InputError(f"{table.where(missing)}: '{name}' is empty; fill it or delete the row")
+    try:
+        column = column.cast(kind)
+    except pa.ArrowException as error:
+        what = "whole numbers are" if pa.types.is_integer(kind) else "text is"
+        raise InputError(f"{table.path}: the column '{name}' holds {column.type}, {what} required ({error})") from error
+    return table.columns.set_column(table.columns.column_names.index(name), name, column)
 
 
 def _with_windows(table: Table, genome: Genome, names: Sequence[str], length: int | None) -> Table:
@@ -386,7 +438,7 @@ def _with_windows(table: Table, genome: Genome, names: Sequence[str], length: in
             table = table._replace(
                 columns=table.columns.filter(kept),
                 labels=None if table.labels is None else table.labels.filter(kept),
-                places=((table.path, "selected row", 1, len(start)),),
+                chosen=np.flatnonzero(inside),
             )
     outside = (start < 0) | (start >= end) | (end > genome.lengths[contig])
     if outside.any():
@@ -399,7 +451,14 @@ def _with_windows(table: Table, genome: Genome, names: Sequence[str], length: in
     strand = find(table.columns.column_names, ("strand",))
     minus = np.zeros(len(start), dtype=bool)
     if strand is not None:
-        minus = pc.equal(table.columns[strand], "-").to_numpy()
+        values = label_text(table.columns[strand], f"{table.path}: the column '{strand}'")
+        known = pc.is_in(values, pa.array(STRANDS, pa.large_string())).to_numpy(zero_copy_only=False)
+        if not known.all():
+            row = int((~known).argmax())
+            raise InputError(
+                f"{table.where(row)}: '{strand}' is '{values[row]}', one of {', '.join(STRANDS[:3])} is required"
+            )
+        minus = pc.equal(values, "-").to_numpy(zero_copy_only=False)
     offsets = np.concatenate([[0], np.cumsum(end - start)])
     return table._replace(sequences=cut_windows(genome.codes, genome.starts[contig] + start, offsets, minus))
 
@@ -463,6 +522,11 @@ def _with_labels(table: Table, labels: str | os.PathLike[str] | None) -> Table:
         raise InputError(
             f"{path}: the columns 'name' and 'label' are required; this file has {', '.join(content.column_names)}"
         )
+    for what, values in ((str(path), content[name]), (str(table.path), table.columns["name"])):
+        counts = pc.value_counts(values.combine_chunks())
+        twice = pc.index(pc.greater(counts.field("counts"), 1), True).as_py()
+        if twice >= 0:
+            raise InputError(f"{what}: '{counts.field('values')[twice]}' stands twice; names with labels are unique")
     index = pc.index_in(table.columns["name"].cast(pa.large_string()), content[name].combine_chunks())
     if index.null_count:
         row = pc.index(pc.is_null(index), True).as_py()

@@ -9,13 +9,14 @@ import numpy as np
 from scipy import special
 
 from dnabert.errors import InputError
-from dnabert.files import replacing
-from dnabert.inference.predict import predict, start
+from dnabert.files import check_not_input, replacing
+from dnabert.inference.predict import Predictor, predict, start
 from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.sequence.annotate import label_bases
 from dnabert.sequence.tables import Table
 from dnabert.training import metrics, splits, targets
+from dnabert.training.data import as_paths
 from dnabert.training.metrics import Evaluation, as_json
 from dnabert.training.targets import Task
 
@@ -75,12 +76,14 @@ def evaluate(
     InputError
         If the model or the data is not as required, or a label is none of the model's classes.
     """
+    if out is not None:
+        check_not_input(out, *as_paths(data), genome, labels, annotation, dev)
     started = start(model, device, precision)
     if started.task == "masked-lm":
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
     table = _labelled(data, genome, length, labels)
     table = table if annotation is None else label_bases(table, annotation)
-    columns = tuple(label) or started.columns
+    columns = _label_columns(tuple(label), started) or started.columns
     truth = targets.truth(table, Task(started.task, started.labels, columns))
     outputs = predict(started, table, batch_tokens, strand, scan, window, step).outputs
     if dev is not None:
@@ -97,6 +100,19 @@ def evaluate(
             temporary.write_text(json.dumps(as_json(result), indent=2) + "\n")
     say(f"Evaluated {table.rows:,} sequences on {started.place}")
     return result
+
+
+def _label_columns(given: tuple[str, ...], started: Predictor) -> tuple[str, ...]:
+    """Check the columns that the user named against the model's outputs; put those that it knows in its order."""
+    several = started.task in ("multilabel", "regression")
+    required = len(started.labels) if several else 1
+    if given and (len(set(given)) < len(given) or len(given) != required):
+        known = f" ({', '.join(started.labels)})" if several else ""
+        raise InputError(
+            f"--label {' --label '.join(given)}: {required} different column{'s are' if required > 1 else ' is'} "
+            f"required, what this model predicts{known}"
+        )
+    return started.labels if several and set(given) == set(started.labels) else given
 
 
 def best_threshold(probability: np.ndarray, positive: np.ndarray) -> float:

@@ -123,8 +123,8 @@ def with_other_strand(table: Table) -> Table:
         sequences=pa.concat_arrays([table.sequences, other.sequences]),
         labels=None,
         columns=pa.table({}),
-        places=table.places * 2,
         second=second,
+        chosen=np.tile(np.arange(table.rows) if table.chosen is None else table.chosen, 2),
     )
 
 

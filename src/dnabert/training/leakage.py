@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnabert.errors import InputError
+from dnabert.files import check_not_input
+from dnabert.progress import say
 from dnabert.sequence import similarity, tables
 from dnabert.sequence.delimited import find
 from dnabert.sequence.similarity import NEAR, StrandHashes
@@ -143,6 +145,7 @@ def check_leakage(
         raise InputError(f"--similarity {near:g}: a share above 0 and at most 1 is required")
     if out is not None:
         tables.check_output(out)
+        check_not_input(out, data, genome)
     result, listed = {}, []
     for name, parts in data_sets(data, genome=genome, split_column=split_column):
         found = find_matches(parts, near)
@@ -285,7 +288,10 @@ def _by_column(table: Table, column: str | None) -> dict[str, Table]:
             f"({column or ', '.join(SPLIT_NAMES)}); this table has {', '.join(names) or 'none beside the sequence'}; "
             "name it with --split-column, or give a folder with train, dev and test"
         )
-    values = table.columns[found].cast(pa.large_string()).combine_chunks()
+    values = pc.utf8_trim_whitespace(tables.label_text(table.columns[found], f"{table.path}: the column '{found}'"))
+    none = pc.sum(pc.equal(values, "")).as_py()
+    if none:
+        say(f"{table.path}: {none:,} rows with nothing in '{found}' are left out")
     present = pc.unique(values).to_pylist()
     usual = {alias: name for name in splits.NAMES for alias in splits.ALIASES[name]}
     known = [value for name in splits.NAMES for value in present if value and usual.get(value.lower()) == name]

@@ -158,7 +158,7 @@ def _columns(table: Table, names: Sequence[str]) -> list[pa.LargeStringArray]:
     found = []
     for name in names:
         if name in table.columns.column_names:
-            found.append(tables.label_text(table.columns[name]))
+            found.append(tables.label_text(table.columns[name], f"{table.path}: the column '{name}'"))
         elif table.labels is not None and name.lower() in LABEL_NAMES:
             found.append(table.labels)
         else:
