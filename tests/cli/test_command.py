@@ -88,7 +88,7 @@ def test_bad_genomes(name: str, content: bytes | None, message: str, refused: Re
         ("id,label\na,1\n", r"t.csv: a column 'sequence', or the columns 'chrom', 'start', 'end' are required"),
         ("sequence,label\nACGTACGT,1\nACGTACGT\n", r"t.csv line 3: 2 columns are required"),
         ("sequence,label\nACGTACGT,1\n,0\n", r"t.csv line 3: the sequence is empty"),
-        ("sequence,label\nACGTACGT,1\nACG,0\n", r"selected row|t.csv line 3: the sequence has 3 bases, at least 4"),
+        ("sequence,label\nACGTACGT,1\nACG,0\n", r"t.csv line 3: the sequence has 3 bases, at least 4"),
         ("sequence,label\nACGTACGT,1\nACGTACGT,no\n", r"t.csv line \d: label '\w+' is a \w+, other labels are not"),
         ("sequence,label\nACGTACGT,1\nACGTACGT,1\n", r"t.csv: all 2 rows have the label '1'; two classes"),
         ("sequence,label\nACGTACGT,0\n" + "ACGT" * 200 + ",1\n", r"800 bases, this model takes at most 513"),

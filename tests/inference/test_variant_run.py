@@ -20,6 +20,7 @@ import dnabert
 from dnabert.errors import InputError
 from dnabert.inference import variant_run, variants
 from dnabert.inference.variant_run import score_variants
+from dnabert.sequence import tables
 from tests.conftest import random_dna, tiny_model, write_fasta
 
 HEADER = (
@@ -474,7 +475,7 @@ def test_strict_refuses_before_anything_is_scored(vcf: Path, genome: Path, model
             "chrom\tpos\tref\nchr1\t5\tA\n",
             "v.tsv: a table of variants has the columns chrom, pos, ref and alt",
         ),
-        ("v.tsv", "chrom\tpos\tref\talt\nchr1\tx\tA\tC\n", "v.tsv: cannot be read as a table .*x"),
+        ("v.tsv", "chrom\tpos\tref\talt\nchr1\tx\tA\tC\n", "v.tsv: 'pos' must be a whole number, in row 1 it is 'x'"),
         ("v.tsv", "chrom\tpos\tref\talt\nchr1\t5\tA\n", "v.tsv line 2: 4 columns are required"),
         ("v.tsv", "0\t5\t6\tA\n", "v.tsv: indices refer to a table of sequences; name it with --sequences"),
         ("v.tsv", "chrom\tpos\tref\talt\n7\t5\tA\tC\n", "v.tsv: genome.fa: there is no contig '7'"),
@@ -617,7 +618,47 @@ def test_a_vcf_without_records(genome: Path, model: Path, tmp_path: Path) -> Non
     for name in ("out.vcf", "out.tsv", "out.parquet"):
         assert score_variants(model, tmp_path / "in.vcf", tmp_path / name, genome=genome).alleles == 0
     assert (tmp_path / "out.vcf").read_text().count("\n") == HEADER.count("\n") + 4
-    assert (tmp_path / "out.tsv").read_text() == "chrom\tpos\tid\tref\talt\n"
+    assert (tmp_path / "out.tsv").read_text() == "chrom\tpos\tid\tref\talt\tflags\tllr\tcosine\n"
+
+
+@pytest.mark.parametrize("suffix", [".vcf", ".tsv", ".parquet"])
+def test_outputs_with_and_without_rows_fit_together(
+    suffix: str, contigs: dict[str, str], genome: Path, model: Path, tmp_path: Path
+) -> None:
+    if suffix == ".vcf":
+        (tmp_path / "empty.vcf").write_text(HEADER)
+        (tmp_path / "full.vcf").write_text(vcf_text(contigs))
+    else:
+        columns: dict[str, Any] = {"chrom": ["chr1"], "pos": [60], "ref": ["A"], "alt": ["C"], "note": ["n"]}
+        for name, table in (("empty", pa.table(columns).slice(1)), ("full", pa.table(columns))):
+            tables.write(table, tmp_path / f"{name}{suffix}")
+    (tmp_path / "sites.bed").write_text("chr1\t100\t110\tAP1\n")
+    (tmp_path / "m.pfm").write_text(">M1\n" + "25 25 25 25\n" * 5)
+    options: dict[str, Any] = {"genome": genome, "window": 41, "motifs": tmp_path / "m.pfm"}
+    schemas = []
+    for name in ("empty", "full"):
+        out = tmp_path / f"{name}.out.parquet"
+        score_variants(model, tmp_path / f"{name}{suffix}", out, annotate=[tmp_path / "sites.bed"], **options)
+        schemas.append(pyarrow.parquet.read_schema(out))
+    assert schemas[0] == schemas[1]
+
+
+def test_a_file_of_all_contigs_on_the_tenth_alone(
+    contigs: dict[str, str], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = write_fasta(tmp_path / "chr10.fa", {"chr10": contigs["chr1"]})
+    records = "".join(f"{chrom}\t60\t.\tA\tC\t.\t.\t.\n" for chrom in ("chr10", "chrX"))
+    (tmp_path / "v.vcf").write_text("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + records)
+    summary = score_variants(model, tmp_path / "v.vcf", tmp_path / "out.tsv", genome=genome, window=41)
+    assert (summary.scored, summary.not_scored) == (1, {"unknown_contig": 1})
+    assert "chr10.fa has no contig chrX" in capsys.readouterr().err
+
+
+def test_contigs_that_are_numbers_and_missing(genome: Path, model: Path, tmp_path: Path) -> None:
+    columns = {"chrom": [1, 20], "pos": [60, 60], "ref": ["A", "A"], "alt": ["C", "C"]}
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "v.parquet")
+    with pytest.raises(InputError, match=r"v.parquet: genome.fa: there is no contig '1'; .*did you mean 'chr1'\?"):
+        score_variants(model, tmp_path / "v.parquet", tmp_path / "out.tsv", genome=genome)
 
 
 def test_intervals_and_motifs(rng: np.random.Generator, model: Path, tmp_path: Path) -> None:

@@ -86,6 +86,11 @@ def test_a_scatter_and_its_correlation(tmp_path: Path, capsys: pytest.CaptureFix
         ({"saturation": "c:0-6000"}, "a map of 6,000 bases cannot be read; 5,000 are the most"),
         ({"variants": Path("in.vcf"), "measured": "AF"}, "measured effects are a column of a table of variants"),
         ({"variants": Path("in.tsv"), "measured": "other"}, "no such column; it has chrom, pos, ref, alt"),
+        ({"variants": Path("index.txt"), "measured": "A"}, "measured effects are a column of a table of variants"),
+        (
+            {"variants": Path("own.tsv"), "measured": "sequence", "genome": None},
+            "the input has no such column; it has pos, ref, alt, label",
+        ),
     ],
 )
 def test_figures_that_cannot_be_drawn_are_refused_first(
@@ -94,6 +99,8 @@ def test_figures_that_cannot_be_drawn_are_refused_first(
     monkeypatch.chdir(tmp_path)
     genome = write_fasta(tmp_path / "g.fa", {"c": "ACGT" * 2000})
     (tmp_path / "in.tsv").write_text("chrom\tpos\tref\talt\n")
+    (tmp_path / "index.txt").write_text("0\t1\t2\tA\n")
+    (tmp_path / "own.tsv").write_text("sequence\tpos\tref\talt\tlabel\nACGT\t1\tA\tC\t1\n")
     given = {"figure": Path("f.png"), "measured": None, "out": Path("out.tsv"), "variants": None, "saturation": None}
     with pytest.raises(InputError, match=message):
         variant_figures.check(**given | {"genome": genome, "sequences": None} | options)

@@ -101,6 +101,31 @@ def test_missing_and_truncated_files_are_refused(tmp_path: Path, rng: np.random.
         Genome.open(path)
 
 
+def test_a_bgzip_file_cut_between_blocks_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = tmp_path / "genome.fa.gz"
+    pysam.tabix_compress(str(write_fasta(tmp_path / "genome.fa", {"a": random_dna(200_000, rng)})), str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int.from_bytes(whole[16:18], "little") + 1])  # the first block alone
+    with pytest.raises(InputError, match=r"genome.fa.gz: the bgzip file is truncated \(its last block is missing\)"):
+        Genome.open(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "same"),
+    [
+        ("4", ["chrIII", "chrIV"], ["chrIV"]),
+        ("chrIV", ["3", "4"], ["4"]),
+        ("10", ["chrIX", "chrX"], ["chrX"]),
+        ("chrX", ["chr10"], []),
+        ("chr10", ["chr1", "chrX"], []),
+        ("X", ["chr10", "chrX"], ["chrX"]),
+        ("MT", ["chr1", "chrM"], ["chrM"]),
+    ],
+)
+def test_contigs_that_are_the_same_in_another_style(name: str, names: list[str], same: list[str]) -> None:
+    assert genome_module.same_contig(name, names) == same
+
+
 def test_bad_intervals_are_refused(contigs: dict[str, str], tmp_path: Path) -> None:
     genome = Genome.open(write_fasta(tmp_path / "genome.fa", contigs))
     with pytest.raises(InputError, match="no contig 'chr1'; this genome has chrI, chrII, chrM"):

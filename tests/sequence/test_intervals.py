@@ -85,7 +85,7 @@ def test_windows_around_midpoints(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert table.columns["start"].to_pylist() == [1, 3]
     assert table.columns["end"].to_pylist() == [6, 8]
     assert "1 of 3 windows of 5 bases leave their contig and are left out" in capsys.readouterr().err
-    assert table.where(1) == f"{path} selected row 2"
+    assert table.where(1) == f"{path} line 3"
     with pytest.raises(InputError, match="no contig has room for a window of 50 bases"):
         tables.read(path, genome=genome, length=50)
     with pytest.raises(InputError, match="--length 0: a number of bases from 1 on is required"):

@@ -49,6 +49,7 @@ def test_bed_files_are_sorted_onto_the_genome(genome: Genome, tmp_path: Path) ->
     [
         ("chr1\t5\t101\n", "a.bed line 1: chr1:5-101 is no interval inside its contig, which has 100 bases"),
         ("1\t5\t9\n", r"no contig '1'.*did you mean 'chr1'\?"),
+        ("chr1\t5\t9\n2\t5\t9\n", r"a.bed line 2: g.fa: there is no contig '2'; .*did you mean 'chr2'\?"),
     ],
 )
 def test_intervals_that_are_not_on_the_genome(text: str, message: str, genome: Genome, tmp_path: Path) -> None:
@@ -70,3 +71,5 @@ def test_regions_in_words(genome: Genome) -> None:
         parse_region("chr1:90-101", genome)
     with pytest.raises(InputError, match="no contig 'chr9'"):
         parse_region("chr9:1-2", genome)
+    with pytest.raises(InputError, match="no contig 'chr1:,-5'"):
+        parse_region("chr1:,-5", genome)

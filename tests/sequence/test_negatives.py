@@ -176,6 +176,7 @@ def test_one_label_is_enough_and_two_are_refused(tmp_path: Path) -> None:
         ({"length": 70_000}, "no contig has room for a window of 70000 bases"),
         ({"exclude": ["whole.bed"]}, r"no stretch of 40 bases is left"),
         ({"exclude": ["other.bed"]}, r"other.bed line 2: g.fa: there is no contig '2'; .* did you mean 'chrII'\?"),
+        ({"exclude": ["long.bed"]}, r"long.bed line 1: chrI:100-90001 is no interval inside its contig"),
         ({"exclude": ["turned.bed"]}, r"turned.bed line 1: chrI:50-20 is empty: start must be below end"),
         ({"exclude": ["empty.bed"]}, r"empty.bed: the file holds no intervals"),
         ({"exclude": ["none.bed"]}, r"none.bed: no such BED file"),
@@ -193,10 +194,52 @@ def test_bad_input(
     monkeypatch.chdir(tmp_path)
     Path("whole.bed").write_text("chrI\t0\t90000\nchrII\t0\t90000\n")
     Path("other.bed").write_text("chrI\t0\t90000\n2\t0\t90000\n")
+    Path("long.bed").write_text("chrI\t100\t90001\n")
     Path("turned.bed").write_text("chrI\t50\t20\n")
     Path("empty.bed").write_text("# no peak today\n")
     with pytest.raises(InputError, match=message):
         make_negatives(positives, **{"method": "genome", "genome": genome, **options})  # type: ignore[arg-type]
+
+
+def test_excluded_contigs_that_the_genome_lacks_are_said(
+    genome: Path, positives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "e.bed").write_text("chrI\t50000\t90000\nchrIII\t0\t90000\n")
+    result = make_negatives(positives, method="genome", genome=genome, exclude=[tmp_path / "e.bed"])
+    assert "e.bed: 1 intervals on contigs that g.fa lacks are left out" in capsys.readouterr().err
+    made = rows_of(result, 0).to_pylist()
+    assert not [row for row in made if row["chrom"] == "chrI" and row["end"] > 50000]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("chrI,350,50", r"p.csv.* 1: chrI:350-50 is no interval inside its contig, which has 90,000 bases in g.fa"),
+        ("chrI,-5,50", r"chrI:-5-50 is no interval"),
+        ("chrI,5,90001", r"chrI:5-90001 is no interval"),
+        ("chrI,,350", r"p.csv.* 1: 'start' is empty; fill it or delete the row"),
+        ("chrI,50,", r"'end' is empty"),
+        ("I,50,90", r"there is no contig 'I'"),
+    ],
+)
+def test_places_beside_sequences_are_checked(place: str, message: str, genome: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(f"sequence,chrom,start,end\nACGTTGCAAGTCGATCAGTC,{place}\n")
+    with pytest.raises(InputError, match=message.replace(" 1:", " [12]:")):
+        make_negatives(tmp_path / "p.csv", method="genome", genome=genome)
+
+
+@pytest.mark.parametrize("method", ["shuffle", "genome"])
+def test_pairs_are_refused(method: str, genome: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("sequence,sequence2,chrom,start,end\nACGTTGCAAGTC,GATCAGTC,chrI,5,17\n")
+    with pytest.raises(InputError, match=r"p.csv: negatives are made of single sequences, and these rows are pairs"):
+        make_negatives(tmp_path / "p.csv", method=method, genome=genome)
+
+
+def test_an_input_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text("sequence\nACGTTGCAAGTC\n")
+    with pytest.raises(InputError, match="this is an input; name another --out"):
+        make_negatives(tmp_path / "p.tsv", tmp_path / "p.tsv", method="shuffle")
+    assert (tmp_path / "p.tsv").read_text() == "sequence\nACGTTGCAAGTC\n"
 
 
 def test_positives_without_a_place_or_a_match(tmp_path: Path, genome: Path, rng: np.random.Generator) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnabert.errors import InputError
-from dnabert.files import replacing
+from dnabert.files import check_not_input, replacing
 from dnabert.inference import engine, variants
 from dnabert.inference.annotation import Annotation, prepare
 from dnabert.inference.engine import Advance, Engine
@@ -44,7 +44,6 @@ LONGEST_OF_TBI = 1 << 29
 """Bases of a contig that a .tbi index can hold; longer ones need .csi."""
 INDEX_SUFFIXES = (".tbi", ".csi")
 OUTPUTS = (*VCF_SUFFIXES, ".tsv", ".csv", *tables.PARQUET_SUFFIXES)
-VCF_COLUMNS = ("chrom", "pos", "id", "ref", "alt")
 
 
 class Summary(NamedTuple):
@@ -228,9 +227,7 @@ def _check_output(
 ) -> None:
     if out.is_dir():
         raise InputError(f"{out}: a file is required, but this is a folder; name a file in it")
-    for path in (source, *others):
-        if path is not None and out.exists() and Path(path).exists() and out.samefile(path):
-            raise InputError(f"{out}: this is an input; name another --out")
+    check_not_input(out, source, *others)
     if is_vcf(out):
         if source is None or not is_vcf(source):
             raise InputError(f"{out}: scores go into a VCF only from a VCF; give a name that ends in .tsv or .parquet")
@@ -296,8 +293,9 @@ def _survey(source: Source, strict: bool) -> Survey:
         known |= not missing.all()
         if missing.any():
             name = str(find(chunk.columns.column_names, CHROM_NAMES))
-            unknown |= dict.fromkeys(pc.unique(chunk.columns[name].filter(pa.array(missing))).to_pylist())
-        if source.kind == "vcf":
+            absent = chunk.columns[name].filter(pa.array(missing)).cast(pa.large_string())
+            unknown |= dict.fromkeys(pc.unique(absent).to_pylist())
+        if source.kind == "vcf" and chunk.rows:
             last, unsorted = _follow(chunk, contigs, last, unsorted)
         disagrees = disagreeing(chunk, source.genome)
         if disagrees.any() and not wrong:
@@ -472,8 +470,7 @@ def _write(
     notes: Sequence[str],
 ) -> None:
     if not is_vcf(out):
-        empty = pa.table({name: pa.array([], pa.large_string()) for name in VCF_COLUMNS})
-        tables.write_parts(lambda: (_read(path).drop_columns([RECORD]) for path in parts), out, empty)
+        tables.write_parts(lambda: (_read(path).drop_columns([RECORD]) for path in parts), out, pa.table({}))
         return
     declared = {field.name: InfoField("", "A", "Float", field.description) for field in fields}
     declared |= {"flags": InfoField("", "A", "String", "why there is no score, or what is to be known about it")}

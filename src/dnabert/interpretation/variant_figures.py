@@ -17,13 +17,14 @@ from dnabert.files import existing_file
 from dnabert.interpretation import plots
 from dnabert.sequence import delimited
 from dnabert.sequence.delimited import find
-from dnabert.sequence.tables import PARQUET_SUFFIXES
+from dnabert.sequence.tables import PARQUET_SUFFIXES, SECOND_NAMES, SEQUENCE_NAMES
 from dnabert.sequence.variant_files import (
     ALT_NAMES,
     CHROM_NAMES,
     POS_NAMES,
     REF_NAMES,
     column_names,
+    is_index_file,
     is_vcf,
     open_source,
 )
@@ -55,10 +56,13 @@ def check(
         raise InputError(
             "--figure: a map needs --saturation, a scatter needs the column of measured effects: --measured"
         )
-    if measured is not None and (variants is None or is_vcf(variants)):
-        raise InputError(f"--measured {measured}: measured effects are a column of a table of variants; give one")
-    if measured is not None and variants is not None:
-        names = column_names(existing_file(variants, "file of variants"))
+    if measured is not None:
+        if variants is None or is_vcf(variants) or is_index_file(existing_file(variants, "file of variants")):
+            raise InputError(f"--measured {measured}: measured effects are a column of a table of variants; give one")
+        names = column_names(variants)
+        if genome is None and sequences is None:  # the output does not repeat the rows' own sequences
+            own = [find(names, wanted) for wanted in (SEQUENCE_NAMES, SECOND_NAMES)]
+            names = [name for name in names if name not in own]
         if measured not in names:
             raise InputError(f"--measured {measured}: the input has no such column; it has {', '.join(names)}")
     if figure is None or measured is not None or saturation is None:

@@ -36,14 +36,22 @@ def label_bases(table: Table, bed: str | os.PathLike[str]) -> Table:
     Raises
     ------
     InputError
-        If the rows are not intervals, the file cannot be read or has no names, or no row holds an interval.
+        If the rows are not intervals, the file cannot be read, has no names or such as cannot be classes, or no row
+        holds an interval.
     """
     names = [find(table.columns.column_names, (name,)) for name in INTERVAL_NAMES]
     if None in names:
         raise InputError(f"{table.path}: --annotation: rows with chrom, start and end are required, with --genome")
-    read = intervals.read(Path(bed)).columns
+    file = intervals.read(Path(bed))
+    read = file.columns
     if "name" not in read.column_names:
         raise InputError(f"{bed}: a fourth column with the class of each interval is required; add it")
+    odd = pc.index(pc.match_substring_regex(read["name"], rf"^(\.|{NO_FEATURE})$|\s|^$"), True).as_py()
+    if odd >= 0:
+        raise InputError(
+            f"{intervals.where(file.places, odd)}: a class is one word other than '.' (unknown) and '{NO_FEATURE}' "
+            f"(no interval), this is '{read['name'][odd]}'; rename it"
+        )
     chrom, start, end = (table.columns[name].to_numpy() for name in names if name)
     column = find(table.columns.column_names, ("strand",))
     minus = np.zeros(table.rows, bool) if column is None else np.array(table.columns[column].to_pylist()) == "-"

@@ -43,9 +43,9 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ())
         return _collect(schema, batches, find(schema.names, whole), path.stat().st_size)
 
 
-def stream(path: Path, *, integers: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-    """Read a table with a header piece by piece; parameters and errors are those of `read`."""
-    with _opened(path, integers) as (_, batches):
+def stream(path: Path) -> Iterator[pa.RecordBatch]:
+    """Read a table with a header piece by piece, all columns as text; errors are those of `read`."""
+    with _opened(path, ()) as (_, batches):
         yield from batches
 
 
@@ -60,7 +60,7 @@ def _opened(path: Path, integers: Sequence[str]) -> Iterator[tuple[pa.Schema, It
     try:
         with open_text(path) as stream:
             head = stream.read(1 << 16).decode("utf-8-sig", "replace").splitlines()
-        delimiter, names = _dialect(path, head)
+        delimiter, names = dialect(path, head)
         types = {name: pa.int64() if name.lower() in integers else pa.large_string() for name in names}
         if len(head) < 2:  # Arrow wants the end of the header's line
             yield pa.schema(list(types.items())), iter(())
@@ -90,6 +90,19 @@ def open_text(path: Path) -> pa.NativeFile:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return pa.input_stream(str(path), compression="gzip" if packed else "detect")
+
+
+def dialect(path: Path, head: Sequence[str]) -> tuple[str, list[str]]:
+    """Find the delimiter and the column names in the first lines of a file."""
+    header = head[0] if head else ""
+    first_row = head[1] if len(head) > 1 else ""
+    delimiter = next((d for d in ("\t", ",") if d in header), None) or ("\t" if "\t" in first_row else ",")
+    names = [name.strip().strip('"') for name in header.lstrip("#").split(delimiter)]
+    if len(names) == 1 and len(header.split()) == first_row.count(delimiter) + 1:
+        names = header.split()  # some of the original's files separate the names by spaces and the columns by tabs
+    if len(set(names)) < len(names):
+        raise InputError(f"{path} line 1: a column name stands twice ({', '.join(names)}); rename one")
+    return delimiter, names
 
 
 def find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
@@ -138,16 +151,3 @@ def _collect(schema: pa.Schema, batches: Iterable[pa.RecordBatch], whole: str | 
     if not rest.num_columns:
         return pa.table({whole: column})
     return rest.append_column(whole, column)
-
-
-def _dialect(path: Path, head: Sequence[str]) -> tuple[str, list[str]]:
-    """Find the delimiter and the column names."""
-    header = head[0] if head else ""
-    first_row = head[1] if len(head) > 1 else ""
-    delimiter = next((d for d in ("\t", ",") if d in header), None) or ("\t" if "\t" in first_row else ",")
-    names = [name.strip().strip('"') for name in header.lstrip("#").split(delimiter)]
-    if len(names) == 1 and len(header.split()) == first_row.count(delimiter) + 1:
-        names = header.split()  # some of the original's files separate the names by spaces and the columns by tabs
-    if len(set(names)) < len(names):
-        raise InputError(f"{path} line 1: a column name stands twice ({', '.join(names)}); rename one")
-    return delimiter, names

@@ -5,6 +5,7 @@ under a key made of the file's path, size and time of change. Opening it again m
 """
 
 import difflib
+import functools
 import gzip
 import hashlib
 import json
@@ -25,12 +26,14 @@ from dnabert.progress import track_bytes
 from dnabert.sequence.alphabet import CODE_OF_BYTE, FOREIGN, UNKNOWN, describe_foreign, reverse_complement
 
 _READ_SIZE = 1 << 22
-_CACHE_FORMAT = 1
+_CACHE_FORMAT = 2
 _ROMAN = (
     *("0", "I", "II", "III", "IV", "V", "VI", "VII", "VIII"),
     *("IX", "X", "XI", "XII", "XIII", "XIV", "XV", "XVI"),
 )
 """Yeast's and the worm's chromosomes by their number."""
+_EOF_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""What every whole bgzip file ends in (SAM specification, section 4.1.2)."""
 
 
 class Genome(NamedTuple):
@@ -168,8 +171,23 @@ def similar_names(name: str, names: Sequence[str]) -> list[str]:
 
 
 def same_contig(name: str, names: Sequence[str]) -> list[str]:
-    """Find the names of the same contig in another style: `chr20` for `20`, `chrM` for `MT`, `chrIV` for `chr4`."""
-    return [other for other in names if _plain_name(other) == _plain_name(name)]
+    """Find the names of the same contig in another style: `chr20` for `20`, `chrM` for `MT`, `chrIV` for `chr4`.
+
+    X is the tenth only of contigs that have a IX; elsewhere it is a sex chromosome.
+    """
+    tenth, alike = _styled(tuple(names))
+    return list(alike.get(_in_one_style(_without_prefix(name), tenth), ()))
+
+
+@functools.lru_cache(maxsize=4)
+def _styled(names: tuple[str, ...]) -> tuple[bool, dict[str, list[str]]]:
+    """Say whether X is the tenth of these contigs, and which of them have a name in one style."""
+    plain = [_without_prefix(name) for name in names]
+    tenth = "IX" in plain
+    alike: dict[str, list[str]] = {}
+    for name, bare in zip(names, plain, strict=True):
+        alike.setdefault(_in_one_style(bare, tenth), []).append(name)
+    return tenth, alike
 
 
 def meant(name: str, names: Sequence[str]) -> str:
@@ -178,9 +196,12 @@ def meant(name: str, names: Sequence[str]) -> str:
     return f"did you mean {' or '.join(map(repr, similar))}?" if similar else ""
 
 
-def _plain_name(name: str) -> str:
-    plain = re.sub(r"^(chromosome|chr)_?", "", name, flags=re.IGNORECASE).upper()
-    if plain.isdigit() and int(plain) < len(_ROMAN):
+def _without_prefix(name: str) -> str:
+    return re.sub(r"^(chromosome|chr)_?", "", name, flags=re.IGNORECASE).upper()
+
+
+def _in_one_style(plain: str, tenth: bool) -> str:
+    if re.fullmatch("[0-9]+", plain) and int(plain) < len(_ROMAN) and (tenth or _ROMAN[int(plain)] != "X"):
         return _ROMAN[int(plain)]
     return "M" if plain in ("MT", "MITO") else plain
 
@@ -320,7 +341,18 @@ def _contig_name(header: bytes, path: Path, line_number: int) -> str:
     return words[0]
 
 
+def check_bgzip_end(path: Path) -> None:
+    """Raise InputError if a bgzip file lacks its last block: cut between two blocks, it reads as whole but shorter."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        if head[:2] == b"\x1f\x8b" and head[12:14] == b"BC":
+            file.seek(-min(len(_EOF_BLOCK), path.stat().st_size), os.SEEK_END)
+            if file.read() != _EOF_BLOCK:
+                raise InputError(f"{path}: the bgzip file is truncated (its last block is missing); fetch it again")
+
+
 def _blocks(path: Path) -> Iterator[bytes]:
+    check_bgzip_end(path)
     with path.open("rb") as raw, track_bytes(f"Reading {path.name}", path.stat().st_size) as advance:
         stream: IO[bytes] | gzip.GzipFile = raw
         if raw.peek(2)[:2] == b"\x1f\x8b":

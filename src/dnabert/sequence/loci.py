@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+import pyarrow.compute as pc
 
 from dnabert.errors import InputError
 from dnabert.progress import say
 from dnabert.sequence import intervals
-from dnabert.sequence.genome import Genome
+from dnabert.sequence.genome import Genome, same_contig
 
 
 class Loci(NamedTuple):
@@ -49,7 +50,8 @@ def read_bed(path: Path, genome: Genome) -> Loci:
     Raises
     ------
     InputError
-        If a row has fewer columns, bounds that are no interval inside the contig, or no row is on the genome.
+        If a row has fewer columns, bounds that are no interval inside the contig, or a contig that the genome has under
+        another name, or no row is on the genome.
     """
     read = intervals.read(path)
     columns = read.columns
@@ -66,8 +68,13 @@ def read_bed(path: Path, genome: Genome) -> Loci:
             f"inside its contig, which has {genome.lengths[contig[row]]:,} bases (0-based half-open coordinates); "
             "correct it"
         )
-    if (contig < 0).all():
-        genome.contig_index(used[0])  # raises, naming the contigs there are
+    for name in used:
+        if name not in indices and ((contig < 0).all() or same_contig(name, genome.names)):
+            row = pc.index(columns["chrom"], name).as_py()
+            try:
+                genome.contig_index(name)
+            except InputError as error:
+                raise InputError(f"{intervals.where(read.places, row)}: {error}") from None
     names = np.array(columns["name"].to_pylist() if "name" in columns.column_names else [""] * len(start), dtype=object)
     kept = np.flatnonzero(contig >= 0)
     if len(kept) < len(contig):
@@ -84,7 +91,7 @@ def parse_region(text: str, genome: Genome) -> Loci:
     InputError
         If there is no such contig, or the bounds are no interval inside it.
     """
-    match = re.fullmatch(r"(.+):([\d,]+)-([\d,]+)", text)
+    match = re.fullmatch(r"(.+):(\d[\d,]*)-(\d[\d,]*)", text)
     if match is None or text in genome.names:
         contig = genome.contig_index(text)
         start, end = 0, int(genome.lengths[contig])

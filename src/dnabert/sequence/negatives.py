@@ -16,12 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnabert.errors import InputError
+from dnabert.files import check_not_input
 from dnabert.progress import say, track_items
 from dnabert.sequence import intervals, tables
 from dnabert.sequence.alphabet import CODE_OF_BYTE, UNKNOWN
 from dnabert.sequence.delimited import find
 from dnabert.sequence.genome import Genome
 from dnabert.sequence.letters import cut_windows
+from dnabert.sequence.loci import read_bed
 from dnabert.sequence.shuffle import draw_next, key_of, shuffle_dinucleotides
 from dnabert.sequence.similarity import strand_hashes
 from dnabert.sequence.tables import INTERVAL_NAMES, Table
@@ -112,13 +114,19 @@ def make_negatives(
     Raises
     ------
     InputError
-        If a file is not as required, there are no positives, they have several labels or no place, the excluded regions
-        leave no room, or no window fits.
+        If a file is not as required, there are no positives, they are pairs, have several labels, no place or one that
+        is not on the genome, the excluded regions leave no room, or no window fits.
     """
     if out is not None:
         tables.check_output(out)
+        check_not_input(out, data, genome, *exclude)
     _check_options(method, genome, exclude, margin, ratio, gc_tolerance)
     positives = tables.read(data, genome=genome, length=length)
+    if positives.second is not None:
+        raise InputError(
+            f"{positives.path}: negatives are made of single sequences, and these rows are pairs; leave the second "
+            "sequences out"
+        )
     if positives.labels is not None and len(pc.unique(positives.labels)) > 1:
         found = ", ".join(pc.unique(positives.labels).to_pylist()[:4])
         raise InputError(f"{positives.path}: positives alone are required, these have the labels {found}; keep one")
@@ -277,9 +285,9 @@ def _drawn(
     parents = np.repeat(np.arange(positives.rows), ratio)
     regions = [_in_genome(positives, genome, names)]
     for path in exclude:
-        bed = intervals.read(Path(path))
-        table = Table(bed.path, pa.array([], pa.large_string()), None, bed.columns, bed.places)
-        regions.append(_in_genome(table, genome, list(INTERVAL_NAMES)))
+        loci = read_bed(Path(path), genome)
+        first = genome.starts[loci.contig]
+        regions.append((loci.contig, first + loci.start, first + loci.end))
     gaps = _gaps(genome, regions, margin, int(lengths.min()))
     copies = np.tile(np.arange(ratio), positives.rows)
     states = _keys(np.uint64(seed), parents, copies)
@@ -310,9 +318,24 @@ def _drawn(
 
 def _in_genome(table: Table, genome: Genome, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find the contig of intervals, and their start and end in `Genome.codes`."""
+    for name in names:
+        row = pc.index(pc.is_null(table.columns[name], nan_is_null=True), True).as_py()
+        if row >= 0:
+            raise InputError(f"{table.where(row)}: '{name}' is empty; fill it or delete the row")
     contig = tables.contigs_of(table, genome, names[0])
-    start, end = (table.columns[name].to_numpy() + genome.starts[contig] for name in names[1:])
-    return contig, start, end
+    try:
+        start, end = (table.columns[name].cast(pa.int64()).to_numpy() for name in names[1:])
+    except pa.ArrowException as error:
+        raise InputError(f"{table.path}: start and end must be whole numbers ({error}); correct them") from error
+    outside = (start < 0) | (start >= end) | (end > genome.lengths[contig])
+    if outside.any():
+        row = int(outside.argmax())
+        raise InputError(
+            f"{table.where(row)}: {table.columns[names[0]][row]}:{start[row]}-{end[row]} is no interval inside its "
+            f"contig, which has {genome.lengths[contig[row]]:,} bases in {genome.path.name} (0-based half-open "
+            "coordinates); correct it"
+        )
+    return contig, genome.starts[contig] + start, genome.starts[contig] + end
 
 
 def _gaps(

@@ -3,6 +3,7 @@
 Whatever the source, it comes in chunks of `Alleles`, in the order of the file; memory holds a chunk at a time.
 """
 
+import io
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +18,12 @@ import pyarrow.parquet
 
 from dnabert.errors import InputError
 from dnabert.files import existing_file
+from dnabert.progress import say
 from dnabert.sequence import delimited, tables
 from dnabert.sequence.alphabet import LETTERS, UNKNOWN
-from dnabert.sequence.genome import Genome
+from dnabert.sequence.genome import Genome, check_bgzip_end
 from dnabert.sequence.loci import Loci, parse_region, read_bed
-from dnabert.sequence.tables import PARQUET_SUFFIXES, SEQUENCE_NAMES, TEXT_SUFFIXES, Table
+from dnabert.sequence.tables import LABEL_NAMES, PARQUET_SUFFIXES, SEQUENCE_NAMES, TEXT_SUFFIXES, Table
 from dnabert.sequence.variants import Alleles, screen
 
 VCF_SUFFIXES = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
@@ -29,9 +31,6 @@ CHROM_NAMES = ("chrom", "chromosome", "chr", "contig")
 POS_NAMES = ("pos", "position")
 REF_NAMES = ("ref", "reference")
 ALT_NAMES = ("alt", "alternate")
-
-_EOF_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-"""What every whole bgzip file ends in (SAM specification, section 4.1.2)."""
 
 
 class Source(NamedTuple):
@@ -46,7 +45,8 @@ class Source(NamedTuple):
     genome : Genome
         What the variants are on.
     chunks : callable
-        Takes the rows of a chunk and goes through the alleles; can be called again.
+        Takes the rows of a chunk and goes through the alleles, at least one chunk, which may have no rows; can be
+        called again.
     files : tuple of pathlib.Path
         The files read, the genome's among them.
     regions : Loci or None
@@ -79,7 +79,8 @@ def open_source(
         FASTA file.
     sequences : path, optional
         Table or FASTA of sequences that stand in for a genome: contigs named by a column `name`, `id` or `chrom`, else
-        by their row, from 0.
+        by their row, from 0. The rows of a column `chrom` in which names repeat are called by their row too; the
+        original's file names rows by their number, and then any names may repeat.
     saturation : str, optional
         Region (`chr20:1000-1300`, 0-based half-open, or a contig's name) or BED file: all substitutions there.
 
@@ -104,14 +105,14 @@ def open_source(
         contigs = Genome.open(genome)
     elif sequences is not None:
         files = (Path(sequences),)
-        contigs = _as_genome(tables.read(sequences))
+        contigs = _as_genome(tables.read(sequences), path is not None and is_index_file(path))
     else:
         raise InputError(f"{variants or saturation}: the variants are on a genome; name its FASTA file with --genome")
     if path is None:
         return _saturation(str(saturation), contigs, files)
     if is_vcf(path):
         return Source(path, "vcf", contigs, lambda rows: vcf_chunks(path, contigs, rows), (path, *files))
-    if path.suffix.lower() not in PARQUET_SUFFIXES and is_index_file(path):
+    if is_index_file(path):
         if sequences is None:
             raise InputError(f"{path}: indices refer to a table of sequences; name it with --sequences")
         return Source(path, "index", contigs, lambda rows: index_chunks(path, contigs, rows), (path, *files))
@@ -119,19 +120,40 @@ def open_source(
 
 
 def _own_sequences(path: Path) -> Source:
-    if delimited.find(column_names(path), SEQUENCE_NAMES) is None:
+    names = column_names(path)
+    if delimited.find(names, SEQUENCE_NAMES) is None:
         raise InputError(
             f"{path}: the variants are on a genome; name its FASTA file with --genome (or a table of sequences with "
             "--sequences)"
         )
     table = tables.read(path)
-    contigs = _as_genome(table)
+    if table.second is not None:
+        raise InputError(f"{path}: variants are of one sequence a row, these rows have two; leave one out")
+    contigs = _by_row(table)
+    label = delimited.find(names, LABEL_NAMES)
+    if label is not None:  # a column like any other here
+        columns = table.columns.append_column(label, _own_labels(table, label))
+        table = table._replace(columns=columns.select([name for name in names if name in columns.column_names]))
     return Source(path, "table", contigs, lambda rows: own_sequence_chunks(table, contigs, rows), (path,))
+
+
+def _own_labels(table: Table, name: str) -> pa.Array | pa.ChunkedArray:
+    """Return the labels of a table as its file has them; lists as text."""
+    if table.path.suffix.lower() in PARQUET_SUFFIXES:
+        column = pyarrow.parquet.read_table(table.path, columns=[name])[name]
+        if not pa.types.is_nested(column.type):
+            return column
+    return table.labels
 
 
 def column_names(path: Path) -> list[str]:
     """Read the names of a table's columns."""
-    return pyarrow.parquet.read_schema(path).names if path.suffix.lower() in PARQUET_SUFFIXES else first_fields(path)
+    if path.suffix.lower() not in PARQUET_SUFFIXES:
+        return delimited.dialect(path, _first_lines(path))[1]
+    try:
+        return pyarrow.parquet.read_schema(path).names
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
 
 
 def _saturation(words: str, contigs: Genome, files: tuple[Path, ...]) -> Source:
@@ -144,12 +166,27 @@ def _saturation(words: str, contigs: Genome, files: tuple[Path, ...]) -> Source:
     return Source(path, "saturation", contigs, lambda rows: saturation_chunks(regions, contigs, rows), read, regions)
 
 
-def _as_genome(table: Table) -> Genome:
+def _as_genome(table: Table, by_row: bool) -> Genome:
+    """Hold sequences as contigs; `by_row` says that variants name rows by their number, so that names may repeat."""
     column = delimited.find(table.columns.column_names, ("name", "id", "chrom"))
-    names = [str(i) for i in range(table.rows)] if column is None else table.columns[column].to_pylist()
-    if len(set(names)) < table.rows:
-        names = [str(i) for i in range(table.rows)]
-    return Genome.of_letters(table.path, [str(name) for name in names], table.letters, table.offsets)
+    if column is None:
+        return _by_row(table)
+    names = [str(name) for name in table.columns[column].to_pylist()]
+    first: dict[str, int] = {}
+    again = next((i for i, name in enumerate(names) if first.setdefault(name, i) != i), None)
+    if again is None:
+        return Genome.of_letters(table.path, names, table.letters, table.offsets)
+    if not by_row and (column.lower() != "chrom" or first.keys() & set(_by_row(table).names)):
+        raise InputError(
+            f"{table.where(again)}: the name '{names[again]}' in '{column}' stands for an earlier sequence too; "
+            "variants find their sequence by its name: give each one of its own"
+        )
+    say(f"{table.path}: names in '{column}' repeat; its sequences are called by their row, 0 to {table.rows - 1:,}")
+    return _by_row(table)
+
+
+def _by_row(table: Table) -> Genome:
+    return Genome.of_letters(table.path, [str(i) for i in range(table.rows)], table.letters, table.offsets)
 
 
 def is_vcf(path: str | os.PathLike[str]) -> bool:
@@ -188,7 +225,7 @@ def opened_vcf(path: Path, drop_samples: bool = False) -> Iterator[Any]:
     """
     import pysam
 
-    _check_end(existing_file(path, "VCF file"))
+    check_bgzip_end(existing_file(path, "VCF file"))
     with quiet_htslib():
         try:
             file = pysam.VariantFile(str(path), drop_samples=drop_samples)
@@ -232,15 +269,6 @@ def vcf_records(file: Any, path: Path) -> Iterator[Any]:
         yield record
 
 
-def _check_end(path: Path) -> None:
-    with path.open("rb") as file:
-        head = file.read(16)
-        if head[:2] == b"\x1f\x8b" and head[12:14] == b"BC":
-            file.seek(-min(len(_EOF_BLOCK), path.stat().st_size), os.SEEK_END)
-            if file.read() != _EOF_BLOCK:
-                raise InputError(f"{path}: the bgzip file is truncated (its last block is missing); fetch it again")
-
-
 def vcf_chunks(path: Path, genome: Genome, rows: int) -> Iterator[Alleles]:
     """Read a VCF or BCF file; samples are ignored.
 
@@ -254,9 +282,10 @@ def vcf_chunks(path: Path, genome: Genome, rows: int) -> Iterator[Alleles]:
     Yields
     ------
     Alleles
-        A record without an alternative allele has one row, with `.`.
+        A record without an alternative allele has one row, with `.`. Of a file without records, one chunk without rows.
     """
     columns: list[tuple[str, int, str, str, str, int]] = []
+    number = -1
     with opened_vcf(path, drop_samples=True) as file:
         for number, record in enumerate(vcf_records(file, path)):
             chrom, pos, name, ref = record.chrom, record.pos, record.id or ".", record.ref or "."
@@ -264,12 +293,12 @@ def vcf_chunks(path: Path, genome: Genome, rows: int) -> Iterator[Alleles]:
             if len(columns) >= rows:
                 yield _vcf_chunk(columns, genome)
                 columns = []
-    if columns:
+    if columns or number < 0:
         yield _vcf_chunk(columns, genome)
 
 
 def _vcf_chunk(columns: list[tuple[str, int, str, str, str, int]], genome: Genome) -> Alleles:
-    chrom, pos, names, ref, alt, record = zip(*columns, strict=True)
+    chrom, pos, names, ref, alt, record = zip(*columns, strict=True) if columns else ((),) * 6
     places = np.array(pos, dtype=np.int64)
     chroms, refs, alts = _text(chrom), _text(ref), _text(alt)
     table = pa.table({"chrom": chroms, "pos": places, "id": _text(names), "ref": refs, "alt": alts})
@@ -298,11 +327,9 @@ def table_chunks(path: Path, genome: Genome, rows: int) -> Iterator[Alleles]:
     for batch in _batches(existing_file(path, "table of variants"), rows):
         content = pa.Table.from_batches([batch])
         chrom, *names = _variant_columns(path, content.column_names, CHROM_NAMES, POS_NAMES, REF_NAMES, ALT_NAMES)
-        contig = _contigs(content[chrom].cast(pa.large_string()).to_pylist(), genome)
+        contig = _contigs(_filled(path, content[chrom].cast(pa.large_string()), chrom, record).to_pylist(), genome)
         yield _from_columns(path, content, contig, names, record, genome)
         record += content.num_rows
-    if not record:  # a file without a header has no rows either
-        _variant_columns(path, column_names(path), CHROM_NAMES, POS_NAMES, REF_NAMES, ALT_NAMES)
 
 
 def own_sequence_chunks(table: Table, genome: Genome, rows: int) -> Iterator[Alleles]:
@@ -344,13 +371,12 @@ def _from_columns(
 ) -> Alleles:
     pos, ref, alt = names
     try:
-        places = content[pos].cast(pa.int64())
+        places = _whole_numbers(path, _filled(path, content[pos], pos, first), pos, first)
         refs, alts = (content[name].cast(pa.large_string()).combine_chunks() for name in (ref, alt))
     except pa.ArrowException as error:
         raise InputError(f"{path}: the columns of variants do not read ({str(error).splitlines()[0]})") from error
-    if places.null_count:
-        row = pc.index(pc.is_null(places), True).as_py()
-        raise InputError(f"{path}: '{pos}' is empty in row {first + row + 1}; fill it or delete the row")
+    if not pa.types.is_integer(content[pos].type):
+        content = content.set_column(content.column_names.index(pos), pos, places)
     refs, alts = (_or_dot(array) for array in (refs, alts))
     alts = pc.replace_substring_regex(alts, "^-$", "")
     return screen(
@@ -358,14 +384,44 @@ def _from_columns(
     )
 
 
+def _filled(path: Path, column: pa.ChunkedArray, name: str, first: int) -> pa.ChunkedArray:
+    """Raise InputError where a value is missing, or is a text without a letter."""
+    missing = pc.is_null(column, nan_is_null=True)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        missing = pc.or_kleene(missing, pc.equal(column, ""))
+    row = pc.index(missing, True).as_py()
+    if row >= 0:
+        raise InputError(f"{path}: '{name}' is empty in row {first + row + 1}; fill it or delete the row")
+    return column
+
+
+def _whole_numbers(path: Path, column: pa.ChunkedArray, name: str, first: int) -> pa.ChunkedArray:
+    """Read numbers or text as int64; `100.0` is a whole number too."""
+    if pa.types.is_floating(column.type):
+        whole = pc.equal(column, pc.trunc(column))
+    else:
+        column = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
+        whole = pc.match_substring_regex(column, r"^-?[0-9]{1,18}(\.0*)?$")
+    row = pc.index(whole, False).as_py()
+    if row >= 0:
+        raise InputError(f"{path}: '{name}' must be a whole number, in row {first + row + 1} it is '{column[row]}'")
+    if not pa.types.is_floating(column.type):
+        column = pc.replace_substring_regex(column, r"\.0*$", "")
+    return column.cast(pa.int64())
+
+
 def _or_dot(array: pa.LargeStringArray) -> pa.LargeStringArray:
     return pc.replace_substring_regex(array.fill_null("."), "^$", ".")
 
 
 def _batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
+    """Read a table in pieces; one without rows is a piece without rows, which says the columns."""
     if path.suffix.lower() in PARQUET_SUFFIXES:
         try:
-            yield from pyarrow.parquet.ParquetFile(path).iter_batches(rows)
+            file = pyarrow.parquet.ParquetFile(path)
+            yield from file.iter_batches(rows)
+            if not file.metadata.num_rows:
+                yield pa.RecordBatch.from_pylist([], file.schema_arrow)
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
         return
@@ -374,27 +430,32 @@ def _batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
             f"{path}: variants are read from {', '.join(VCF_SUFFIXES)}, {', '.join(TEXT_SUFFIXES)} (also .gz) or "
             ".parquet; give a name that ends so"
         )
-    for batch in delimited.stream(path, integers=POS_NAMES):
+    empty = True
+    for batch in delimited.stream(path):
         for first in range(0, batch.num_rows, rows):
+            empty = False
             yield batch.slice(first, rows)
+    if empty:
+        yield pa.RecordBatch.from_pylist([], pa.schema([(name, pa.large_string()) for name in column_names(path)]))
 
 
 # --- the original's file of indices -----------------------------------------------------------------------------------
 
 
-def first_fields(path: Path) -> list[str]:
-    """Return the fields of the first line of a table, to tell what kind it is."""
+def _first_lines(path: Path) -> list[str]:
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            line = stream.read(1 << 16).decode("utf-8-sig", "replace").split("\n")[0].rstrip("\r")
+        with delimited.open_text(path) as stream:
+            return bytes(stream.read(1 << 16)).decode("utf-8-sig", "replace").splitlines()
     except (EOFError, OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
-    return line.split("\t" if "\t" in line else ",")
 
 
 def is_index_file(path: Path) -> bool:
     """Tell the original's file: no header, and three numbers in the first line."""
-    fields = first_fields(path)
+    if is_vcf(path) or path.suffix.lower() in PARQUET_SUFFIXES:
+        return False
+    line = next(iter(_first_lines(path)), "")
+    fields = line.split("\t" if "\t" in line else ",")
     return len(fields) in (3, 4) and all(field.isdigit() for field in fields[:3])
 
 
@@ -404,8 +465,8 @@ def index_chunks(path: Path, genome: Genome, rows: int) -> Iterator[Alleles]:
     Parameters
     ----------
     path : pathlib.Path
-        Separated by tabs. The index is the row of the sequence, from 0; start and end are 0-based half-open; an empty
-        allele is a deletion.
+        Separated by tabs, plain or gzip. The index is the row of the sequence, from 0; start and end are 0-based
+        half-open; an empty allele is a deletion.
     genome : Genome
         The sequences as contigs.
     rows : int
@@ -420,20 +481,36 @@ def index_chunks(path: Path, genome: Genome, rows: int) -> Iterator[Alleles]:
     InputError
         If a line is of another form.
     """
-    with path.open() as lines:
-        number = 0
-        while chunk := list(itertools.islice(lines, rows)):
-            fields = []
-            for i, line in enumerate(chunk):
-                parts = line.rstrip("\r\n").split("\t")
-                if len(parts) not in (3, 4) or not all(part.isdigit() for part in parts[:3]):
-                    raise InputError(
-                        f"{path} line {number + i + 1}: index, start, end and allele separated by tabs are required, "
-                        f"this line reads '{line.strip()[:40]}'"
-                    )
-                fields.append((*(int(part) for part in parts[:3]), parts[3] if len(parts) == 4 else ""))
-            yield _index_chunk(path, fields, number, genome)
-            number += len(chunk)
+    lines = _index_lines(path)
+    number = 0
+    while chunk := list(itertools.islice(lines, rows)):
+        fields = []
+        for i, line in enumerate(chunk):
+            parts = line.split("\t")
+            if len(parts) not in (3, 4) or not all(part.isdigit() for part in parts[:3]):
+                raise InputError(
+                    f"{path} line {number + i + 1}: index, start, end and allele separated by tabs are required, "
+                    f"this line reads '{line.strip()[:40]}'"
+                )
+            fields.append((*(int(part) for part in parts[:3]), parts[3] if len(parts) == 4 else ""))
+        yield _index_chunk(path, fields, number, genome)
+        number += len(chunk)
+
+
+def _index_lines(path: Path) -> Iterator[str]:
+    """Go through the lines of a file, but for blank ones at its end."""
+    blank = 0
+    try:
+        with delimited.open_text(path) as stream:
+            for line in io.TextIOWrapper(stream, encoding="utf-8-sig"):
+                if not line.strip():
+                    blank += 1
+                    continue
+                yield from [""] * blank
+                blank = 0
+                yield line.rstrip("\r\n")
+    except (EOFError, OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as text ({str(error).splitlines()[0]})") from error
 
 
 def _index_chunk(path: Path, fields: list[tuple[Any, ...]], first: int, genome: Genome) -> Alleles:
