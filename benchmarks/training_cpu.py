@@ -17,15 +17,11 @@ def main(
     turns: Annotated[int, typer.Option(help="Runs of each way.")] = 1,
 ) -> None:
     """Time steps of 16 padded sequences and of as many tokens packed."""
-    record(
-        "training_cpu",
-        {
-            preset: compare(
-                ["dnabert", "transformers"], turns, preset=preset, device="cpu", tokens=6144, size=16, steps=steps
-            )
-            for preset in presets.split(",")
-        },
-    )
+    for preset in presets.split(","):
+        figures = compare(
+            ["dnabert", "transformers"], turns, preset=preset, device="cpu", tokens=6144, size=16, steps=steps
+        )
+        record(f"training_cpu_{preset}", figures)
 
 
 if __name__ == "__main__":

@@ -51,3 +51,16 @@ def test_parts_cover_every_token_once() -> None:
     assert [part[0] for part in parts] == [0, *torch.tensor([n * length for _, n, length in parts]).cumsum(0)[:-1]]
     assert sum(count * length for _, count, length in parts) == 5 * 100 + 2000 + 21
     assert all(count == 1 or 2 * 12 * count * length**2 <= attention.CACHE_BYTES for _, count, length in parts)
+
+
+def test_training_keeps_no_attention_weights() -> None:
+    query, key, value = (torch.randn(600, 2, 8).bfloat16().requires_grad_() for _ in range(3))
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        attention.attend(query, key, value, torch.tensor([0, 300, 600], dtype=torch.int32), 300)
+    assert sum(kept.values()) == 3 * query.nbytes  # 600 x 2 x 300 weights would be nineteen times as much

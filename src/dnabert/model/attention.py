@@ -174,36 +174,33 @@ class _ProductAttention(torch.autograd.Function):
     """Attention in bfloat16 on a CPU, as the two matrix products that it is.
 
     torch's own kernel (scaled_dot_product_attention) reaches a sixth of what the processor's bfloat16 products do,
-    or less; here a few sequences at a time go through oneDNN's products while their weights lie in
-    the cache. The weights are kept for the way back: 2 x heads x length bytes a token and layer.
+    or less; here a few sequences at a time go through oneDNN's products while their weights lie in the cache. On the
+    way back the weights are computed again: to keep them takes 2 x heads x length bytes a token and layer.
     """
 
     @staticmethod
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, runs: list[Run], scale: float
     ) -> torch.Tensor:
-        """Attend, part after part, keeping the weights of each for the way back."""
+        """Attend, part after part."""
         out = torch.empty_like(query)  # (tokens, heads, head size), as query, key and value
-        kept = []
         with torch.autocast("cpu", enabled=False):
             for part in _cache_parts(runs, query.shape[1]):
                 q, k, v = (_by_head(tensor, part) for tensor in (query, key, value))  # (count * heads, length, size)
-                weights = _weights(q, k, scale)
-                _write(out, part, torch.bmm(weights, v))
-                if any(ctx.needs_input_grad):
-                    kept.append(weights)
-        ctx.save_for_backward(query, key, value, *kept)
+                _write(out, part, torch.bmm(_weights(q, k, scale), v))
+        ctx.save_for_backward(query, key, value)
         ctx.runs, ctx.scale = runs, scale
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Compute the gradients of query, key and value from the weights kept."""
-        query, key, value, *kept = ctx.saved_tensors
+        """Compute the gradients of query, key and value, part after part."""
+        query, key, value = ctx.saved_tensors
         grads = tuple(torch.empty_like(tensor) for tensor in (query, key, value))
-        for part, weights in zip(_cache_parts(ctx.runs, query.shape[1]), kept, strict=True):
+        for part in _cache_parts(ctx.runs, query.shape[1]):
             q, k, v, g = (_by_head(tensor, part) for tensor in (query, key, value, gradient))
+            weights = _weights(q, k, ctx.scale)
             scores = torch.ops.aten._softmax_backward_data(torch.bmm(g, v.transpose(1, 2)), weights, -1, weights.dtype)
             _write(grads[0], part, torch.bmm(scores, k).mul_(ctx.scale))
             _write(grads[1], part, torch.bmm(scores.transpose(1, 2), q).mul_(ctx.scale))
