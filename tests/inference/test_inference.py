@@ -168,7 +168,13 @@ def test_half_a_batch_is_tried_where_memory_is_short(classifier: Path, megabytes
     assert "no memory for batches of 2,000,000 tokens (--batch-tokens); trying half" in done.stderr
 
 
-def test_files_that_cannot_be_predicted_into_are_refused_before_the_work(classifier: Path, tmp_path: Path) -> None:
+def test_files_that_cannot_be_predicted_into_are_refused_before_the_work(
+    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(predict_module, "predict", work)
     table = pa.table({"sequence": ["ACGTACGT"], "prediction": ["x"]})
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
     before = (tmp_path / "t.parquet").read_bytes()
@@ -181,6 +187,7 @@ def test_files_that_cannot_be_predicted_into_are_refused_before_the_work(classif
         dnabert.predict_file(classifier, tmp_path / "l.parquet", tmp_path / "p.tsv")
     assert (tmp_path / "t.parquet").read_bytes() == before
     assert not (tmp_path / "p.tsv").exists()
+    monkeypatch.undo()
     dnabert.predict_file(classifier, tmp_path / "l.parquet", tmp_path / "p.parquet")
     names = ["tags", "prediction", "probability_a", "probability_b", "probability_c"]
     assert pyarrow.parquet.read_table(tmp_path / "p.parquet").column_names == names

@@ -139,7 +139,7 @@ def test_a_frozen_encoder_cannot_label_bases(model: Path, tmp_path: Path, rng: n
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("features", ["mean", "cls"])
+@pytest.mark.parametrize("features", ["mean", "layers", "cls"])
 def test_the_head_reads_what_is_asked_for(features: str, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_bound(tmp_path / "data", rng)
     result = dnabert.finetune(data, model, tmp_path / "out", features=features, **TUNE | {"epochs": 1})
