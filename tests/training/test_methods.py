@@ -231,6 +231,7 @@ def test_a_run_killed_before_its_record_is_written_resumes(
         with pytest.raises(SystemExit):
             dnabert.finetune(data, model, tmp_path / "out", **options)
     assert not (tmp_path / "out/dnabert.json").exists()
+    assert list((tmp_path / "out").glob("checkpoint-*"))  # nothing is trained twice
     again = dnabert.finetune(data, model, tmp_path / "out", resume=True, **options)
     assert again.test is not None
     assert whole.test is not None
