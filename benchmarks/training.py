@@ -65,7 +65,9 @@ class Items(Dataset[Any]):
         return self.items[i]
 
 
-def train_packed(corpus: Corpus, preset: str, device: torch.device, precision: str, folder: Path) -> StepTimer:
+def train_packed(
+    corpus: Corpus, preset: str, device: torch.device, precision: str, compiled: bool, folder: Path
+) -> StepTimer:
     """Train as `dnabert pretrain` does, with its own Trainer."""
     model = presets.new_model(presets.configuration(presets.preset(preset), K), "masked-lm", K, 0)
     timer = StepTimer()
@@ -79,6 +81,7 @@ def train_packed(corpus: Corpus, preset: str, device: torch.device, precision: s
         save_strategy="no",
         learning_rate=1e-4,
         dataloader_num_workers=GPU_WORKERS if device.type == "cuda" else 0,
+        torch_compile=compiled,
     )
     stop = StopOnInterrupt()
     trainer = packed_trainer(model, arguments, corpus, [], stop, device, dtype, math.inf)
@@ -132,7 +135,7 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
     Parameters
     ----------
     way : str
-        `dnabert`, `transformers` (float32, its default) or `transformers bf16`.
+        `dnabert`, `dnabert compiled`, `transformers` (float32, its default) or `transformers bf16`.
     preset : str
     device : str
     tokens : int
@@ -152,8 +155,9 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
         folder = Path(name)
         corpus = inputs.corpus(write_genome(folder / "genome.fa", 1_000_000), tokens, steps + WARM_UP)
         lengths = np.concatenate([training_batch(corpus, i).batch.cu_seqlens.diff().numpy() for i in range(20)])
-        if way == "dnabert":
-            timer, a_step = train_packed(corpus, preset, where, "auto", folder), float(tokens)
+        if way.startswith("dnabert"):
+            compiled = way.endswith("compiled")
+            timer, a_step = train_packed(corpus, preset, where, "auto", compiled, folder), float(tokens)
         else:
             timer = train_padded(corpus, preset, where, way.endswith("bf16"), size, folder)
             a_step = size * float(lengths.mean())

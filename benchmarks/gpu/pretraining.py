@@ -1,4 +1,4 @@
-"""Pre-training `base` beside transformers' Trainer: float32 as it comes, and bfloat16 at its best batch size."""
+"""Pre-training `base`, plain and compiled, beside transformers' Trainer: as it comes, and bfloat16 at its best size."""
 
 import subprocess
 from typing import Any
@@ -17,6 +17,8 @@ def main(out: Out, smoke: Smoke = False) -> None:
     if not smoke:
         tried["transformers as it comes, batches of 64"] = ("transformers", 64)
     figures: dict[str, Any] = {}
+    if where.type == "cuda":  # on a CPU compiling takes longer than the smoke test
+        tried["compiled"] = ("dnabert compiled", sizes[0])
     for name, (way, size) in tried.items():
         try:
             figures[name] = compare(["dnabert", way], 1, size=size, **options)

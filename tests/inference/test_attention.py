@@ -11,6 +11,7 @@ import transformers
 from dnabert import InputError, load
 from dnabert.inference import attention, engine
 from dnabert.inference.loaded import LoadedModel
+from dnabert.inference.prepared import prepare
 from dnabert.sequence.alphabet import encode_bases
 from dnabert.sequence.kmers import encode
 from tests.conftest import random_dna, tiny_model
@@ -108,7 +109,8 @@ def test_scores_do_not_depend_on_batches_or_prepared_layers(
     sequences = [random_dna(length, rng) for length in (30, 12, 57, 30, 30)]
     scores = model.attention(sequences, rollout=rollout)
     np.testing.assert_allclose(np.nansum(scores**2, axis=1), 1, rtol=1e-5)
-    for changed in (model.engine, model.engine._replace(prepared=None)):
+    layers = prepare(model.engine.checkpoint.model.bert, model.engine.precision)
+    for changed in (model.engine._replace(prepared=layers), model.engine._replace(prepared=None)):
         for budget in (1, 10_000):
             again = attention.attention(changed, sequences, rollout=rollout, batch_tokens=budget)
             np.testing.assert_allclose(again, scores, atol=2e-6)

@@ -18,6 +18,8 @@ from dnabert.errors import InputError
 from dnabert.inference import embed as embed_module
 from dnabert.inference import engine
 from dnabert.inference import predict as predict_module
+from dnabert.inference.loaded import LoadedModel
+from dnabert.inference.prepared import prepare
 from dnabert.model import checkpoint
 from tests.conftest import random_dna, tiny_model
 
@@ -89,9 +91,10 @@ def test_threads_change_nothing(classifier: Path, sequences: list[str]) -> None:
 def test_layers_laid_out_for_the_processor_equal_the_models_own(
     classifier: Path, sequences: list[str], pooling: str
 ) -> None:
-    model = dnabert.load(classifier, device="cpu", precision="float32")
-    assert model.engine.prepared is not None, "torch here has oneDNN"
-    plain = dnabert.inference.loaded.LoadedModel(model.engine._replace(prepared=None))
+    started = engine.start(classifier, "cpu", "float32")
+    layers = prepare(started.checkpoint.model.bert, torch.float32)
+    assert layers is not None, "torch here has oneDNN"
+    model, plain = (LoadedModel(started._replace(prepared=one)) for one in (layers, None))
     np.testing.assert_allclose(model.embed(sequences, pooling), plain.embed(sequences, pooling), atol=1e-5)
 
 
@@ -100,12 +103,20 @@ def test_models_of_another_form_are_computed_as_they_are(tmp_path: Path, sequenc
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
     model = dnabert.load(folder, device="cpu", precision="float32")
-    assert model.engine.prepared is None
+    assert prepare(model.engine.checkpoint.model.bert, torch.float32) is None
     theirs = transformers.BertForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         expected = theirs(**tokenizer(sequences[0], return_tensors="pt")).logits
     np.testing.assert_allclose(model.predict(sequences[:1]).logits, expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("capability", "laid_out"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
+def test_float32_is_laid_out_where_that_is_faster(
+    capability: str, laid_out: bool, classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert (engine.start(classifier, "cpu", "float32").prepared is not None) == laid_out
 
 
 def test_bfloat16_stays_close(classifier: Path, sequences: list[str]) -> None:

@@ -39,6 +39,8 @@ def test_choices_and_their_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.choose_precision("float32", CPU) == torch.float32
     monkeypatch.setattr(devices, "_has_bfloat16", lambda _: False)
     assert devices.choose_precision("auto", CPU) == torch.float32
+    assert devices.describe(CPU, torch.float32) == "cpu in float32"
+    assert "which it lacks: float32 is many times as fast" in devices.describe(CPU, torch.bfloat16)
     monkeypatch.setattr(devices, "_has_bfloat16", lambda _: True)
     assert devices.choose_precision("auto", CPU) == torch.bfloat16
     assert devices.describe(CPU, torch.bfloat16) == "cpu in bfloat16"

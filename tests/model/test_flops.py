@@ -6,7 +6,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from dnabert.model import presets
+from dnabert.model import flops, presets
 from dnabert.model.flops import forward_flops, peak_flops
 from dnabert.model.packing import pack
 from tests.conftest import TINY
@@ -27,3 +27,18 @@ def test_operations_equal_those_that_torch_counts(lengths: list[int], rng: np.ra
 
 def test_the_peak_is_measured() -> None:
     assert peak_flops(torch.device("cpu"), torch.float32) > 1e9
+
+
+@pytest.mark.parametrize(("seconds", "rows"), [(1e-3, [512, 2048]), (1.0, [512])])
+def test_a_slow_processor_is_measured_by_a_small_product(
+    seconds: float, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def product_seconds(size: int, *_: object) -> float:
+        asked.append(size)
+        return seconds * (size / 512) ** 3
+
+    monkeypatch.setattr(flops, "_product_seconds", product_seconds)
+    assert peak_flops(torch.device("cpu"), torch.bfloat16) == pytest.approx(2 * 512**3 / seconds)
+    assert asked == rows

@@ -10,14 +10,23 @@ import torch
 from torch.utils.data import DataLoader
 
 from dnabert.errors import InputError
+from dnabert.model import checkpoint
 from dnabert.sequence import kmers
 from dnabert.sequence.alphabet import decode_bases, encode_bases, reverse_complement
 from dnabert.sequence.genome import Genome
 from dnabert.training import masking
-from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, training_batch
+from dnabert.training.corpus import (
+    UNLABELLED,
+    Corpus,
+    HeldOut,
+    MaskedBatch,
+    evaluation_batches,
+    of_fixed_shape,
+    training_batch,
+)
 from dnabert.training.pretrain import _Items, _only
 from dnabert.training.regions import Regions, open_source, region_bounds, split_regions, tile
-from tests.conftest import random_dna, write_fasta
+from tests.conftest import random_dna, tiny_model, write_fasta
 
 
 @pytest.fixture
@@ -56,9 +65,50 @@ def test_an_item_depends_on_seed_and_number_alone(genomes: tuple[Genome, ...]) -
     assert same(training_batch(pickle.loads(pickle.dumps(corpus)), 7), training_batch(corpus, 7))
 
 
+def test_batches_of_one_shape_hold_the_same(genomes: tuple[Genome, ...]) -> None:
+    corpus = make_corpus(genomes)
+    shapes, missing = set(), set()
+    for i in range(20):
+        item = training_batch(corpus, i)
+        filled = of_fixed_shape(item, corpus)
+        tokens, rows, sequences = len(item.batch.input_ids), len(item.rows), item.batch.sequences
+        missing.add(1024 - tokens)
+        shapes.add((len(filled.batch.input_ids), len(filled.rows) % 16, filled.batch.max_seqlen))
+        assert filled.batch.input_ids[:tokens].equal(item.batch.input_ids)
+        assert (filled.batch.input_ids[tokens:] == kmers.PAD).all()
+        assert filled.batch.position_ids[:tokens].equal(item.batch.position_ids)
+        assert filled.batch.cu_seqlens[: sequences + 1].equal(item.batch.cu_seqlens)
+        assert (filled.batch.cu_seqlens[sequences + 1 :] == 1024).all()
+        assert len(filled.batch.cu_seqlens) - 1 > sequences  # room for the [PAD] tokens' own sequence
+        assert (len(filled.batch.cu_seqlens) - 1).bit_count() == 1
+        assert filled.labels[:rows].equal(item.labels)
+        assert (filled.labels[rows:] == UNLABELLED).all()
+        assert filled.probes.equal(item.probes)
+    assert shapes == {(1024, 0, 202)}
+    assert len(missing) > 1
+
+
+def test_loss_and_gradients_of_a_filled_batch_are_those_of_the_batch(
+    genomes: tuple[Genome, ...], tmp_path: Path
+) -> None:
+    corpus = make_corpus(genomes)
+    items = (training_batch(corpus, i) for i in range(20))
+    item = next(one for one in items if len(one.batch.input_ids) < 1024)
+    model = checkpoint.load(tiny_model(tmp_path, k=6)).model.eval()
+    found = []
+    for one in (item, of_fixed_shape(item, corpus)):
+        model.zero_grad()
+        loss = model(*one.batch, rows=one.rows, labels=one.labels).loss
+        loss.backward()
+        found.append((loss, [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]))
+    (loss, gradients), (loss_filled, gradients_filled) = found
+    torch.testing.assert_close(loss_filled, loss, atol=1e-6, rtol=0)
+    torch.testing.assert_close(gradients_filled, gradients, atol=1e-6, rtol=0)
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 def test_loader_workers_see_the_same_sequence(genomes: tuple[Genome, ...]) -> None:
-    items = _Items(make_corpus(genomes, batches=6))
+    items = _Items(make_corpus(genomes, batches=6), fixed_shape=False)
     for workers in (0, 2):
         loaded = list(DataLoader(items, batch_size=1, num_workers=workers, collate_fn=_only))
         assert [one["input_ids"].tolist() for one in loaded] == [items[i]["input_ids"].tolist() for i in range(6)]

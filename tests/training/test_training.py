@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from dnabert.training import finetune as finetuning
 from dnabert.training import items
 from dnabert.training import pretrain as pretraining
 from dnabert.training.targets import Task
-from dnabert.training.trainer import last_checkpoint
+from dnabert.training.trainer import last_checkpoint, training_arguments
 from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
 
 
@@ -331,6 +332,34 @@ def test_activations_computed_again_change_nothing(
     assert losses(again.folder) == losses(kept.folder)
     assert once == 4 * TINY.layers
     assert len(calls) - once == 4 * (2 * TINY.layers - 1)  # all layers but the last twice
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # from within the tracer
+def test_compiled_training_is_the_same_training(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SMALL | {"steps": 4, "save_every": 9, "holdout": ("0",), "precision": "float32"}
+    plain = dnabert.pretrain([genome], tmp_path / "plain", **settings)
+    # torch traces the model, but leaves compiling the traces out, which takes a minute
+    monkeypatch.setattr(pretraining, "training_arguments", partial(training_arguments, torch_compile_backend="eager"))
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    compiled = dnabert.pretrain([genome], tmp_path / "compiled", **settings, compile=True)
+    np.testing.assert_allclose(losses(compiled.folder), losses(plain.folder), atol=1e-5)
+    assert counters["stats"]["unique_graphs"] > 0
+    assert all("_attend_in_runs" in reason for reason in counters["graph_break"])  # a GPU's attention is no such break
+    assert transformers.BertForMaskedLM.from_pretrained(compiled.folder)
+
+
+def test_compiling_takes_a_compiler(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("CC", "CXX"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="--compile: a C compiler is required, and there is none of gcc, g"):
+        dnabert.pretrain([genome], tmp_path / "out", **SMALL, compile=True)
+    monkeypatch.setenv("CC", "nowhere/cc")
+    with pytest.raises(InputError, match="none of nowhere/cc here"):
+        dnabert.pretrain([genome], tmp_path / "out", **SMALL, compile=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_memory_that_runs_short_late_costs_no_checkpoint(

@@ -55,6 +55,9 @@ def pretrain(
     checkpoint_activations: Annotated[
         bool, typer.Option("--checkpoint-activations", help="Less memory for a third more work.")
     ] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Train through torch.compile (needs a C compiler; for a GPU).")
+    ] = False,
     log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
     save_every: Annotated[int, typer.Option("--save-every", help="Steps between checkpoints.", min=1)] = 500,
 ) -> None:
@@ -81,6 +84,7 @@ def pretrain(
         precision=precision,
         workers=workers,
         checkpoint_activations=checkpoint_activations,
+        compile=compile,
         log_every=log_every,
         save_every=save_every,
     )

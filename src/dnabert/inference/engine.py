@@ -13,7 +13,15 @@ from dnabert.errors import InputError
 from dnabert.inference.prepared import prepare
 from dnabert.model import checkpoint
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.device import DeviceMemoryError, choose_device, choose_precision, computing, describe, within_memory
+from dnabert.model.device import (
+    DeviceMemoryError,
+    choose_device,
+    choose_precision,
+    computing,
+    describe,
+    gains_from_layout,
+    within_memory,
+)
 from dnabert.model.encoder import Encoder, layers_from
 from dnabert.model.packing import PackedBatch, pack_rows
 from dnabert.progress import say, track_items
@@ -43,7 +51,7 @@ class Engine(NamedTuple):
     precision : torch.dtype
         What products are computed in; weights stay float32.
     prepared : Encoder, optional
-        The layers laid out for a CPU: a second copy of their weights, in `precision`.
+        The layers laid out for a CPU, where it gains from that: a second copy of their weights, in `precision`.
     """
 
     checkpoint: Checkpoint
@@ -97,7 +105,7 @@ def start(path: str | os.PathLike[str] | Checkpoint, device: str = "auto", preci
     where = choose_device(device)
     dtype = choose_precision(precision, where)
     loaded.model.to(where).eval()
-    return Engine(loaded, where, dtype, prepare(loaded.model.bert, dtype) if where.type == "cpu" else None)
+    return Engine(loaded, where, dtype, prepare(loaded.model.bert, dtype) if gains_from_layout(where, dtype) else None)
 
 
 def as_table(sequences: Given) -> Table:

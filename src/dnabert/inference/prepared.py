@@ -1,8 +1,9 @@
 """BERT's layers for inference on a CPU: weights laid out once for oneDNN, what stands together computed together.
 
-torch multiplies float32 on a CPU through MKL, which uses half of what an AMD processor has, and lays weights out anew
-in each product. Here the weights are laid out once, the products of query, key and value are one, and the activation
-and the residual are added while a product is in registers. The numbers are those of the model: float32 stays float32.
+torch multiplies float32 on a CPU through MKL, which uses half of what an AMD processor with AVX512 has, and lays
+weights out anew in each product. Here the weights are laid out once, the products of query, key and value are one, and
+the activation and the residual are added while a product is in registers. The numbers are those of the model: float32
+stays float32.
 """
 
 from collections.abc import Callable

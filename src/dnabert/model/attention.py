@@ -135,7 +135,7 @@ def attend(
     dropout: float = 0.0,
 ) -> torch.Tensor:
     """Attend within each sequence, on tensors of shape (tokens, heads, head size); the rest as `packed_attention`."""
-    reader = _reader.get()
+    reader = None if torch.compiler.is_compiling() else _reader.get()  # it reads in inference, which is not compiled
     if reader is not None:
         reader(query, key, cu_seqlens, query.shape[-1] ** -0.5 if scaling is None else scaling)
     if query.is_cuda and dropout == 0 and query.dtype in (torch.bfloat16, torch.float16):
@@ -143,6 +143,19 @@ def attend(
 
         boundaries = (cu_seqlens, cu_seqlens, max_seqlen, max_seqlen)
         return cast(torch.Tensor, varlen_attn(query, key, value, *boundaries, scale=scaling))
+    return _attend_in_runs(query, key, value, cu_seqlens, scaling, dropout)
+
+
+@torch.compiler.disable  # the shapes within depend on the lengths
+def _attend_in_runs(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    cu_seqlens: torch.Tensor,
+    scaling: float | None,
+    dropout: float,
+) -> torch.Tensor:
+    """Attend in dense blocks of neighbouring sequences of one length."""
     runs = _equal_length_runs(cu_seqlens)
     if not query.is_cuda and dropout == 0 and query.dtype == torch.bfloat16:
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -241,7 +254,7 @@ def _write(out: torch.Tensor, part: tuple[int, int, int], values: torch.Tensor) 
 
 def _equal_length_runs(cu_seqlens: torch.Tensor) -> list[Run]:
     lengths, counts = torch.unique_consecutive(cu_seqlens.diff(), return_counts=True)
-    return list(zip(counts.tolist(), lengths.tolist(), strict=True))
+    return [run for run in zip(counts.tolist(), lengths.tolist(), strict=True) if run[1]]
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

@@ -47,8 +47,11 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def describe(device: torch.device, precision: torch.dtype) -> str:
-    """Name device and precision, for a message: `cpu in bfloat16`."""
-    return f"{device} in {str(precision).removeprefix('torch.')}"
+    """Name device and precision, for a message: `cpu in bfloat16`; say where that is a bad choice."""
+    words = f"{device} in {str(precision).removeprefix('torch.')}"
+    if precision == torch.bfloat16 and not _has_bfloat16(device):
+        words += " (which it lacks: float32 is many times as fast)"
+    return words
 
 
 def _has_bfloat16(device: torch.device) -> bool:
@@ -57,6 +60,17 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
+
+
+def gains_from_layout(device: torch.device, precision: torch.dtype) -> bool:
+    """Say whether inference is faster with weights laid out for oneDNN once (`dnabert.inference.prepared`).
+
+    In bfloat16 it is; in float32 where the processor has AVX512, of which MKL, torch's own way, uses half on AMD. With
+    AVX2 alone MKL is the faster one (`base`, 75 k-mers, one core of an AMD Zen 3: 5.9 against 4.8 sequences/s).
+    """
+    if device.type != "cpu":
+        return False
+    return precision == torch.bfloat16 or torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def encode(
     )  # (1, tokens, hidden size)
     if each:
         each(hidden[0])
-    layers = _layers.get()
+    layers = None if torch.compiler.is_compiling() else _layers.get()  # they are for inference, which is not compiled
     if layers is not None:
         return layers(hidden[0], batch, rows, each)
     for layer in bert.encoder.layer[:-1]:

@@ -9,6 +9,9 @@ import transformers
 
 from dnabert.model.device import exact_float32
 
+LONGEST = 1.0
+"""Seconds that a product may take by which a device is measured."""
+
 
 def forward_flops(config: transformers.BertConfig, lengths: np.ndarray, predicted: float = 0.0) -> float:
     """Count the operations of a forward pass, per token; training takes three times as many.
@@ -49,9 +52,20 @@ def peak_flops(device: torch.device, precision: torch.dtype) -> float:
     Returns
     -------
     float
-        The median of five products of square matrices, of 8,192 rows on CUDA and 2,048 elsewhere.
+        The median of five products of square matrices: of 8,192 rows on CUDA, elsewhere of 2,048, or of 512 where that
+        would take longer than `LONGEST` (bfloat16 on a processor that has none).
     """
-    size = 8192 if device.type == "cuda" else 2048
+    if device.type == "cuda":
+        return 2 * 8192**3 / _product_seconds(8192, device, precision)
+    small, large = 512, 2048
+    seconds = _product_seconds(small, device, precision)
+    if seconds * (large / small) ** 3 > LONGEST:
+        return 2 * small**3 / seconds
+    return 2 * large**3 / _product_seconds(large, device, precision)
+
+
+def _product_seconds(size: int, device: torch.device, precision: torch.dtype) -> float:
+    """Time the product of two matrices of this many rows and columns: the median of five."""
     left, right = (torch.randn(size, size, device=device, dtype=precision) for _ in range(2))
     seconds = []
     with torch.inference_mode(), exact_float32(device):
@@ -61,4 +75,4 @@ def peak_flops(device: torch.device, precision: torch.dtype) -> float:
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / statistics.median(seconds[1:])
+    return statistics.median(seconds[1:])

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from dnabert.errors import InputError
 from dnabert.model.packing import PackedBatch, pack
 from dnabert.sequence.alphabet import reverse_complement
 from dnabert.sequence.genome import Genome, fraction_unknown
-from dnabert.sequence.kmers import MASK, encode, middle_offset
+from dnabert.sequence.kmers import MASK, PAD, encode, middle_offset
 from dnabert.training import masking
 from dnabert.training.masking import (
     MaskPolicy,
@@ -24,6 +25,9 @@ from dnabert.training.masking import (
     replacements,
 )
 from dnabert.training.regions import MOSTLY_UNKNOWN, SHORTEST, Regions
+
+UNLABELLED = -100
+"""Label of rows that the loss passes over, as torch's cross entropy has it."""
 
 
 class MaskedBatch(NamedTuple):
@@ -106,6 +110,40 @@ def training_batch(corpus: Corpus, i: int) -> MaskedBatch:
         left -= len(sequences[-1]) + 2
     sequences.sort(key=len, reverse=True)  # long ones first: attention runs on neighbours of one length together
     return mask_sequences(sequences, masking.at(corpus.policy, i / corpus.batches), corpus.k, rng)
+
+
+def of_fixed_shape(item: MaskedBatch, corpus: Corpus) -> MaskedBatch:
+    """Fill a batch up so that nearly all of a corpus have tensors of the same shapes, which compiled code needs.
+
+    Parameters
+    ----------
+    item : MaskedBatch
+    corpus : Corpus
+        Where it comes from.
+
+    Returns
+    -------
+    MaskedBatch
+        The same sequences, masks and labels. Behind them `[PAD]` tokens, a sequence of their own, up to the corpus's
+        budget; empty sequences up to the next power of two; rows with the label `UNLABELLED`, which the loss passes
+        over, up to the next 64th of the budget.
+    """
+    batch = item.batch
+    tokens, rows = len(batch.input_ids), len(item.rows)
+    missing = corpus.batch_tokens - tokens
+    step = max(corpus.batch_tokens // 64, 1)
+    more = -rows % step
+    bounds = torch.full(((1 << batch.sequences.bit_length()) + 1,), corpus.batch_tokens, dtype=torch.int32)
+    bounds[: batch.sequences + 1] = batch.cu_seqlens
+    filled = PackedBatch(
+        F.pad(batch.input_ids, (0, missing), value=PAD),
+        torch.cat([batch.position_ids, torch.arange(missing)]),
+        bounds,
+        corpus.longest + 2,
+    )
+    return MaskedBatch(
+        filled, F.pad(item.rows, (0, more)), F.pad(item.labels, (0, more), value=UNLABELLED), item.probes
+    )
 
 
 def mask_sequences(

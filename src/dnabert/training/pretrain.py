@@ -3,6 +3,7 @@
 import gc
 import math
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from dnabert.progress import say
 from dnabert.sequence.genome import Genome
 from dnabert.sequence.kmers import K_RANGE
 from dnabert.training import hidden, masking
-from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, training_batch
+from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, of_fixed_shape, training_batch
 from dnabert.training.regions import SHORTEST, Regions, open_source, region_bounds, split_regions, tile
 from dnabert.training.trainer import (
     Metrics,
@@ -47,6 +48,8 @@ FULL_WINDOWS = 4000
 """Held-out windows of the evaluation at the end, at most."""
 GPU_WORKERS = 4
 """Loader processes for a GPU: one makes some million tokens a second, and steps should not wait for a slow moment."""
+COMPILERS = ("gcc", "g++", "clang", "cc")
+"""What torch compiles with."""
 TOKEN_RATE = 0.1
 """Learning rate of the k-mer embeddings, as a multiple of the others'. Each k-mer is a target once in seven steps, and
 Adam answers such rare gradients with steps so large that its logit jumps by some tenths of a nat (an estimate from
@@ -114,6 +117,7 @@ def pretrain(
     precision: str = "auto",
     workers: int | None = None,
     checkpoint_activations: bool = False,
+    compile: bool = False,
     log_every: int = 50,
     save_every: int = 500,
 ) -> Pretrained:
@@ -155,6 +159,8 @@ def pretrain(
     checkpoint_activations : bool
         Keep the inputs of all layers but the last alone and compute the rest again on the way back: less memory, up to
         a third more work.
+    compile : bool
+        Train through `torch.compile`, on batches of one shape; takes a minute or more at the start and a C compiler.
     log_every, save_every : int
         Steps between log lines; between checkpoints and evaluations.
 
@@ -174,6 +180,8 @@ def pretrain(
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)
     check_rate(learning_rate)
+    if compile:
+        _check_compiler()
     settings: dict[str, Any] = {
         "sources": [str(Path(path).resolve()) for path in sources],
         "weights": None if weights is None else list(weights),
@@ -197,6 +205,7 @@ def pretrain(
         "save_steps": save_every,
         "eval_steps": save_every,
         "dataloader_num_workers": (GPU_WORKERS if where.type == "cuda" else 0) if workers is None else workers,
+        "torch_compile": compile,
     }
     folder = start_run(out, settings, resume, overwrite)
     try:
@@ -322,6 +331,15 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
         )
 
 
+def _check_compiler() -> None:
+    named = [os.environ[name] for name in ("CC", "CXX") if os.environ.get(name)]
+    if not any(shutil.which(name) for name in named or COMPILERS):
+        raise InputError(
+            f"--compile: a C compiler is required, and there is none of {', '.join(named or COMPILERS)} here; "
+            "install one, or leave --compile out"
+        )
+
+
 def _evaluation_batches(windows: Sequence[np.ndarray], most: int, corpus: Corpus) -> list[MaskedBatch]:
     """Choose windows evenly and mask them as the corpus does."""
     if not windows:
@@ -346,7 +364,7 @@ def packed_trainer(
     return PackedTrainer(
         model=model,
         args=arguments,
-        train_dataset=_Items(corpus),
+        train_dataset=_Items(corpus, fixed_shape=arguments.torch_compile),
         eval_dataset=quick or None,  # only named: the evaluation function holds it
         data_collator=_only,
         evaluation=lambda module: hidden.evaluate(module, quick, corpus.k, device, precision),
@@ -368,14 +386,17 @@ def _flops_a_token(config: Any, corpus: Corpus) -> float:
 class _Items(Dataset[dict[str, Any]]):
     """The corpus as the Trainer reads it."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, fixed_shape: bool) -> None:
         self.corpus = corpus
+        self.fixed_shape = fixed_shape
 
     def __len__(self) -> int:
         return self.corpus.batches
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         item = training_batch(self.corpus, i)
+        if self.fixed_shape:
+            item = of_fixed_shape(item, self.corpus)
         return item.batch._asdict() | {"rows": item.rows, "labels": item.labels, "_probes": item.probes}
 
 
