@@ -44,6 +44,27 @@ def test_encoder_and_masked_lm_equal_transformers(batch: PackedBatch, implementa
         torch.testing.assert_close(ours(*batch, rows=rows).logits, expected.flip(0), atol=1e-5, rtol=0)
 
 
+def test_the_loss_of_telling_sources_apart_is_added(batch: PackedBatch, tmp_path: Path) -> None:
+    model = checkpoint.load(tiny_model(tmp_path)).model.eval()
+    rows = torch.arange(0, len(batch.input_ids), 3)
+    labels, sources = batch.input_ids[rows], torch.arange(batch.sequences) % 3
+    bounds = batch.cu_seqlens[1:-1].long()
+    with torch.no_grad():
+        alone = model(*batch, rows=rows, labels=labels, sources=sources)
+        assert alone.sources is None
+        model.tell_apart(3)
+        at_start = model(*batch, rows=rows, labels=labels, sources=sources)
+        torch.testing.assert_close(at_start.loss, alone.loss + np.log(3))  # the new head knows nothing
+        torch.nn.init.normal_(model.source_head.weight)
+        output = model(*batch, rows=rows, labels=labels, sources=sources)
+        means = [part[1:-1].mean(dim=0) for part in encode(model.bert, batch).tensor_split(bounds)]
+    told = model.source_head(torch.stack(means))
+    torch.testing.assert_close(output.sources, told, atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.logits, alone.logits, atol=1e-5, rtol=0)
+    expected = alone.loss + torch.nn.functional.cross_entropy(told, sources)
+    torch.testing.assert_close(output.loss, expected, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_classifier_equals_transformers(batch: PackedBatch, classes: int, tmp_path: Path) -> None:
     folder = tiny_model(tmp_path, "classification", labels=tuple("abc"[:classes]))

@@ -46,6 +46,15 @@ def test_reads_every_kind_of_table(name: str, tmp_path: Path) -> None:
     assert table.columns["id"].to_pylist() == ["r0", "r1", "r2"]
 
 
+@pytest.mark.parametrize("delimiter", ["", ",", "\t"])
+def test_reads_quoted_text(delimiter: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [("sequence", "note"), ("ACGTAC", "a"), ("GGCC", "b")]
+    lines = [delimiter.join(f'"{value}"' for value in (row if delimiter else row[:1])) for row in rows]
+    path.write_text("\n".join(lines) + "\n")
+    assert content(tables.read(path)) == [("ACGTAC", None), ("GGCC", None)]
+
+
 def test_reads_intervals_with_a_genome(tmp_path: Path) -> None:
     fasta = write_fasta(tmp_path / "g.fa", {"chrI": "AACCGGTTNN", "chrII": "ACGT"})
     path = tmp_path / "t.tsv"

@@ -25,7 +25,7 @@ from dnabert.training.corpus import (
     training_batch,
 )
 from dnabert.training.pretrain import _Items, _only
-from dnabert.training.regions import Regions, open_source, region_bounds, split_regions, tile
+from dnabert.training.regions import Regions, Window, open_source, region_bounds, split_regions, tile
 from tests.conftest import random_dna, tiny_model, write_fasta
 
 
@@ -65,6 +65,22 @@ def test_an_item_depends_on_seed_and_number_alone(genomes: tuple[Genome, ...]) -
     assert same(training_batch(pickle.loads(pickle.dumps(corpus)), 7), training_batch(corpus, 7))
 
 
+def test_a_batch_says_which_source_each_window_is_of(rows: Path, genomes: tuple[Genome, ...]) -> None:
+    corpus = make_corpus((open_source(rows), *genomes))
+    texts = [decode_bases(source.codes) for source in corpus.sources]
+    seen = set()
+    for i in range(10):
+        item = training_batch(corpus, i)
+        ids = original_ids(item).numpy()
+        bounds = itertools.pairwise(item.batch.cu_seqlens.tolist())
+        for (start, end), source in zip(bounds, item.sources.tolist(), strict=True):
+            text = decode_bases(kmers.decode(ids[start + 1 : end - 1], 6))
+            other = decode_bases(reverse_complement(encode_bases(text)))
+            assert text in texts[source] or other in texts[source]
+            seen.add(source)
+    assert seen == {0, 1, 2}
+
+
 def test_batches_of_one_shape_hold_the_same(genomes: tuple[Genome, ...]) -> None:
     corpus = make_corpus(genomes)
     shapes, missing = set(), set()
@@ -84,6 +100,8 @@ def test_batches_of_one_shape_hold_the_same(genomes: tuple[Genome, ...]) -> None
         assert filled.labels[:rows].equal(item.labels)
         assert (filled.labels[rows:] == UNLABELLED).all()
         assert filled.probes.equal(item.probes)
+        assert filled.sources[:sequences].equal(item.sources)
+        assert (filled.sources[sequences:] == UNLABELLED).all()
     assert shapes == {(1024, 0, 202)}
     assert len(missing) > 1
 
@@ -95,10 +113,11 @@ def test_loss_and_gradients_of_a_filled_batch_are_those_of_the_batch(
     items = (training_batch(corpus, i) for i in range(20))
     item = next(one for one in items if len(one.batch.input_ids) < 1024)
     model = checkpoint.load(tiny_model(tmp_path, k=6)).model.eval()
+    model.tell_apart(2)
     found = []
     for one in (item, of_fixed_shape(item, corpus)):
         model.zero_grad()
-        loss = model(*one.batch, rows=one.rows, labels=one.labels).loss
+        loss = model(*one.batch, rows=one.rows, labels=one.labels, sources=one.sources).loss
         loss.backward()
         found.append((loss, [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]))
     (loss, gradients), (loss_filled, gradients_filled) = found
@@ -116,7 +135,7 @@ def test_loader_workers_see_the_same_sequence(genomes: tuple[Genome, ...]) -> No
 
 @pytest.mark.parametrize("name", ["dnabert", "growing"])
 def test_every_policy_masks_as_much_of_the_held_out_windows(name: str, rng: np.random.Generator) -> None:
-    windows = tuple(kmers.encode(rng.integers(0, 4, 505).astype(np.uint8), 6) for _ in range(200))
+    windows = tuple(Window(kmers.encode(rng.integers(0, 4, 505).astype(np.uint8), 6), 0) for _ in range(200))
     batches = evaluation_batches(HeldOut(windows, 6, masking.policy(name), 0, 4096))
     assert sum(len(batch.rows) for batch in batches) / (200 * 500) == pytest.approx(0.15, abs=0.005)
 
@@ -199,7 +218,7 @@ def test_windows_of_n_are_skipped(tmp_path: Path, rng: np.random.Generator) -> N
         ids = original_ids(training_batch(corpus, i))
         assert (ids == kmers.UNK).float().mean() < 0.5
     windows = tile([genome], whole(genome), 6, 200)
-    assert all((ids == kmers.UNK).mean() <= 0.5 for ids in windows)
+    assert all((window.ids == kmers.UNK).mean() <= 0.5 for window in windows)
     assert 6 <= len(windows) <= 9
     empty = Genome.open(write_fasta(tmp_path / "nn.fa", {"a": "N" * 2000}))
     with pytest.raises(InputError, match="were mostly N"):
@@ -210,8 +229,8 @@ def test_tiles_alternate_strands(tmp_path: Path, rng: np.random.Generator) -> No
     sequence = random_dna(1000, rng)
     genome = Genome.open(write_fasta(tmp_path / "g.fa", {"a": sequence}))
     first, second = tile([genome], whole(genome), 6, 300)[:2]
-    assert first.tolist() == kmers.encode(encode_bases(sequence[:305]), 6).tolist()
-    assert second.tolist() == kmers.encode(reverse_complement(encode_bases(sequence[305:610])), 6).tolist()
+    assert first.ids.tolist() == kmers.encode(encode_bases(sequence[:305]), 6).tolist()
+    assert second.ids.tolist() == kmers.encode(reverse_complement(encode_bases(sequence[305:610])), 6).tolist()
 
 
 @pytest.fixture
@@ -260,7 +279,7 @@ def test_a_share_of_the_rows_is_held_out(rows: Path, genomes: tuple[Genome, ...]
     assert (len(train.source), len(held.source)) == (270, 30)
     assert not set(train.start.tolist()) & set(held.start.tolist())
     assert np.ptp(np.diff(np.searchsorted(table.starts, held.start))) <= 1  # evenly spread
-    assert {len(ids) for ids in tile([table], held, 6, 200)} == {35, 75}
+    assert {len(window.ids) for window in tile([table], held, 6, 200)} == {35, 75}
     train, held = split_regions([table, genomes[0]], ("b",), 6)
     assert set(held.source.tolist()) == {1}
     with pytest.raises(InputError, match="rows of a table have no names; give a fraction"):

@@ -8,7 +8,8 @@ import pytest
 from dnabert.errors import InputError
 from dnabert.sequence import kmers
 from dnabert.training import masking
-from dnabert.training.corpus import mask_sequences
+from dnabert.training.corpus import mask_windows
+from dnabert.training.regions import Window
 
 
 def visible_letters(ids: np.ndarray, k: int) -> str:
@@ -88,8 +89,8 @@ def test_special_and_unknown_tokens_are_never_masked(name: str, rng: np.random.G
     codes[rng.integers(0, 400, 10)] = 4
     ids = kmers.encode(codes, 6)
     for _ in range(50):
-        item = mask_sequences([ids, ids[:40]], masking.policy(name), 6, rng)
-        truth = mask_sequences([ids, ids[:40]], masking.policy(name), 6, rng).batch
+        item = mask_windows([Window(ids, 0), Window(ids[:40], 1)], masking.policy(name), 6, rng)
+        truth = mask_windows([Window(ids, 0), Window(ids[:40], 1)], masking.policy(name), 6, rng).batch
         assert (item.labels >= kmers.FIRST_KMER).all()
         edges = [0, len(ids) + 1, len(ids) + 2, len(item.batch.input_ids) - 1]
         assert not set(edges) & set(item.rows.tolist())
@@ -102,7 +103,7 @@ def test_eighty_ten_ten(name: str, rng: np.random.Generator) -> None:
     ids = kmers.encode(rng.integers(0, 4, 500).astype(np.uint8), 6)
     masked = kept = total = 0
     for _ in range(1000):
-        item = mask_sequences([ids], masking.policy(name), 6, rng)
+        item = mask_windows([Window(ids, 0)], masking.policy(name), 6, rng)
         stand_ins = item.batch.input_ids[item.rows]
         masked += int((stand_ins == kmers.MASK).sum())
         kept += int((stand_ins == item.labels).sum())
@@ -115,7 +116,7 @@ def test_eighty_ten_ten(name: str, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("k", [3, 4, 6])
 def test_probes_are_the_tokens_with_a_hidden_base_in_the_middle(name: str, k: int, rng: np.random.Generator) -> None:
     ids = kmers.encode(rng.integers(0, 4, 300).astype(np.uint8), k)
-    item = mask_sequences([ids], masking.policy(name), k, rng, replace=False)
+    item = mask_windows([Window(ids, 0)], masking.policy(name), k, rng, replace=False)
     hidden = [i for i, letter in enumerate(visible_letters(item.batch.input_ids.numpy()[1:-1], k)) if letter == "?"]
     tokens = item.rows[item.probes] - 1  # without [CLS]
     assert (tokens + k // 2).tolist() == hidden

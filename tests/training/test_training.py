@@ -15,6 +15,7 @@ import psutil
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 import dnabert
 from dnabert.errors import InputError
@@ -112,6 +113,37 @@ def test_a_table_of_sequences_beside_a_genome_is_pretrained_on(genome: Path, tmp
     assert dnabert.pretrain([table], tmp_path / "alone", **settings).metrics["hidden_bases"] > 0
 
 
+def test_sources_are_told_apart_by_a_head_that_is_not_kept(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [write_fasta(tmp_path / f"{name}.fa", {name: random_dna(9000, rng)}) for name in ("one", "two")]
+    table = tmp_path / "rich.csv"
+    table.write_text("sequence\n" + "".join(f"{'GCGCCGAGGC' * 6}{random_dna(10, rng)}\n" for _ in range(100)))
+    settings = SMALL | {"steps": 40, "holdout": ("0.1",), "tell_apart": True, "precision": "float32"}
+    files = [sources[0], table]
+    result = dnabert.pretrain(files, tmp_path / "out", **settings)
+    assert result.metrics["source_accuracy"] > 0.9
+    assert "sources told apart" in capsys.readouterr().err
+    weights = load_file(result.folder / "model.safetensors")
+    assert not [name for name in weights if "source" in name]
+    assert transformers.BertForMaskedLM.from_pretrained(result.folder)
+    assert "source_accuracy" not in dnabert.pretrain(files, tmp_path / "no", **settings | {"tell_apart": False}).metrics
+    alike = dnabert.pretrain(sources, tmp_path / "alike", **settings | {"steps": 5})
+    assert 0.2 < alike.metrics["source_accuracy"] < 0.8  # nothing tells random bases from random bases
+
+    def interrupting(corpus: Any, i: int) -> Any:
+        if i == 25:
+            os.kill(os.getpid(), signal.SIGINT)
+        return corpus_module.training_batch(corpus, i)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "training_batch", interrupting)
+        assert not dnabert.pretrain(files, tmp_path / "stopped", **settings).finished
+    resumed = dnabert.pretrain(files, tmp_path / "stopped", **settings, resume=True)
+    assert losses(resumed.folder) == losses(result.folder)
+    assert resumed.metrics == result.metrics
+
+
 @pytest.mark.parametrize("mask", ["dnabert", "span", "growing", "original"])
 def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_path: Path) -> None:
     settings = SMALL | {"steps": 24, "mask": mask, "precision": "float32"}
@@ -170,6 +202,7 @@ def test_an_interrupted_run_saves_and_resumes(genome: Path, tmp_path: Path, monk
         ({"preset": "huge"}, "--preset huge"),
         ({"mask": "none"}, "--mask none"),
         ({"holdout": ("chr9",)}, "no contig 'chr9'"),
+        ({"tell_apart": True}, "--tell-apart: two sources or more are required"),
         ({"weights": [1, 2]}, "--weights 1,2: 1 numbers are required"),
         ({"device": "cuda:77"}, "--device cuda:77"),
         ({"resume": True}, "there is no run to resume"),

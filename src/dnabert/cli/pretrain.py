@@ -31,6 +31,9 @@ def pretrain(
         str | None,
         typer.Option("--weights", help="Share of the bases read from each file, e.g. 1,0.5; default: what it holds."),
     ] = None,
+    tell_apart: Annotated[
+        bool, typer.Option("--tell-apart", help="Learn too which of the files each window is from: for few labels.")
+    ] = False,
     holdout: Annotated[
         list[str] | None,
         typer.Option("--holdout", help="Contig to evaluate on (repeat for more), or a fraction of all [0.02]."),
@@ -71,6 +74,7 @@ def pretrain(
         preset=preset,
         mask=mask,
         weights=numbers(weights, "--weights"),
+        tell_apart=tell_apart,
         holdout=tuple(holdout) if holdout else ("0.02",),
         max_length=max_length,
         steps=steps,

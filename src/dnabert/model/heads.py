@@ -16,10 +16,12 @@ from dnabert.model.packing import PackedBatch
 
 
 class MaskedLMOutput(NamedTuple):
-    """Loss (scalar; None without labels) and logits of the rows asked for, shape (rows, vocabulary)."""
+    """Loss (scalar; None without labels), logits of the rows asked for, shape (rows, vocabulary), and of the sources,
+    shape (sequences, sources), where they are told apart."""
 
     loss: torch.Tensor | None
     logits: torch.Tensor
+    sources: torch.Tensor | None = None
 
 
 class ClassificationOutput(NamedTuple):
@@ -30,7 +32,21 @@ class ClassificationOutput(NamedTuple):
 
 
 class PackedBertForMaskedLM(transformers.BertForMaskedLM):
-    """BERT with the masked language model head, on packed batches."""
+    """BERT with the masked language model head, on packed batches.
+
+    In pre-training it may have a second head, `source_head`, which tells from the mean of a sequence's k-mers which
+    source it is of; it is not part of the model that is written.
+    """
+
+    def __init__(self, config: transformers.BertConfig) -> None:
+        super().__init__(config)
+        self.source_head: nn.Linear | None = None
+
+    def tell_apart(self, sources: int) -> None:
+        """Add a head for this many sources. It starts at 0, so that the encoder is not pulled about by chance."""
+        self.source_head = nn.Linear(self.config.hidden_size, sources)
+        nn.init.zeros_(self.source_head.weight)
+        nn.init.zeros_(self.source_head.bias)
 
     def forward(
         self,
@@ -41,6 +57,7 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
         segment_ids: torch.Tensor | None = None,
         rows: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        sources: torch.Tensor | None = None,
     ) -> MaskedLMOutput:
         """Predict the tokens of some rows.
 
@@ -52,19 +69,30 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
             Which tokens to predict, all by default: the head, with its 4**k columns, runs on these alone.
         labels : torch.Tensor, int64, shape (rows,), optional
             The true ids of these tokens.
+        sources : torch.Tensor, int64, shape (sequences,), optional
+            The source of each sequence, for a model that tells them apart. All of the last layer is then computed.
 
         Returns
         -------
         MaskedLMOutput
-            The loss is the mean cross entropy over the rows, in nats.
+            The loss is the mean cross entropy over the rows, in nats, and that over the sequences beside it.
         """
-        hidden = encode(self.bert, PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids), rows)
+        batch = PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids)
+        told = None
+        if self.source_head is None or sources is None:
+            hidden = encode(self.bert, batch, rows)
+        else:
+            hidden = encode(self.bert, batch)
+            told = self.source_head(mean_of_kmers(hidden, batch))  # (sequences, sources)
+            hidden = hidden if rows is None else hidden[rows]
         # The head runs in float32 whatever the encoder does: logits near 15 rounded to bfloat16 are off by up to 0.03,
         # which is as much as a base's context says about it.
         with torch.autocast(hidden.device.type, enabled=False):
             logits = self.cls(hidden.float())  # (rows, vocabulary)
         loss = None if labels is None else F.cross_entropy(logits, labels)
-        return MaskedLMOutput(loss, logits)
+        if loss is not None and told is not None and sources is not None:
+            loss = loss + F.cross_entropy(told.float(), sources)
+        return MaskedLMOutput(loss, logits, told)
 
 
 class PackedBertForSequenceClassification(transformers.BertForSequenceClassification):
@@ -272,7 +300,8 @@ def mean_of_kmers(hidden: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
     sequence = batch.of_sequence[kmers]
     total = hidden.new_zeros(batch.sequences, hidden.shape[1], dtype=torch.float32)
     total = total.index_add(0, sequence, hidden[kmers].float())
-    return total / torch.bincount(sequence, minlength=batch.sequences)[:, None]
+    counts = torch.bincount(sequence, minlength=batch.sequences).clamp(min=1)  # batches of one shape end in empty ones
+    return total / counts[:, None]
 
 
 class Head(NamedTuple):

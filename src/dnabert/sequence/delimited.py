@@ -99,7 +99,7 @@ def dialect(path: Path, head: Sequence[str]) -> tuple[str, list[str]]:
     first_row = head[1] if len(head) > 1 else ""
     delimiter = next((d for d in ("\t", ",") if d in header), None) or ("\t" if "\t" in first_row else ",")
     names = [name.strip().strip('"') for name in header.lstrip("#").split(delimiter)]
-    if len(names) == 1 and len(header.split()) == first_row.count(delimiter) + 1:
+    if len(names) == 1 and 1 < len(header.split()) == first_row.count(delimiter) + 1:
         names = header.split()  # some of the original's files separate the names by spaces and the columns by tabs
     if len(set(names)) < len(names):
         raise InputError(f"{path} line 1: a column name stands twice ({', '.join(names)}); rename one")

@@ -24,7 +24,7 @@ from dnabert.training.masking import (
     masked_tokens,
     replacements,
 )
-from dnabert.training.regions import MOSTLY_UNKNOWN, SHORTEST, Regions
+from dnabert.training.regions import MOSTLY_UNKNOWN, SHORTEST, Regions, Window
 
 UNLABELLED = -100
 """Label of rows that the loss passes over, as torch's cross entropy has it."""
@@ -44,12 +44,15 @@ class MaskedBatch(NamedTuple):
     probes : torch.Tensor, int64, shape (hidden bases,)
         Entries of `rows` whose token has a hidden base at its middle offset, one for each base that no visible token
         spells.
+    sources : torch.Tensor, int64, shape (sequences,)
+        Which of the sources each sequence is of.
     """
 
     batch: PackedBatch
     rows: torch.Tensor
     labels: torch.Tensor
     probes: torch.Tensor
+    sources: torch.Tensor
 
 
 class Corpus(NamedTuple):
@@ -102,14 +105,15 @@ def training_batch(corpus: Corpus, i: int) -> MaskedBatch:
     MaskedBatch
     """
     rng = np.random.Generator(np.random.Philox(key=np.array([corpus.seed, i], dtype=np.uint64)))
-    sequences: list[np.ndarray] = []
+    windows: list[Window] = []
     left = corpus.batch_tokens
     while left >= SHORTEST + 2:
         length = corpus.longest if rng.random() < 0.5 else int(rng.integers(SHORTEST, corpus.longest + 1))
-        sequences.append(encode(_draw_window(corpus, min(length, left - 2), rng), corpus.k))
-        left -= len(sequences[-1]) + 2
-    sequences.sort(key=len, reverse=True)  # long ones first: attention runs on neighbours of one length together
-    return mask_sequences(sequences, masking.at(corpus.policy, i / corpus.batches), corpus.k, rng)
+        windows.append(_draw_window(corpus, min(length, left - 2), rng))
+        left -= len(windows[-1].ids) + 2
+    # long ones first: attention runs on neighbours of one length together
+    windows.sort(key=lambda window: len(window.ids), reverse=True)
+    return mask_windows(windows, masking.at(corpus.policy, i / corpus.batches), corpus.k, rng)
 
 
 def of_fixed_shape(item: MaskedBatch, corpus: Corpus) -> MaskedBatch:
@@ -124,9 +128,9 @@ def of_fixed_shape(item: MaskedBatch, corpus: Corpus) -> MaskedBatch:
     Returns
     -------
     MaskedBatch
-        The same sequences, masks and labels. Behind them `[PAD]` tokens, a sequence of their own, up to the corpus's
-        budget; empty sequences up to the next power of two; rows with the label `UNLABELLED`, which the loss passes
-        over, up to the next 64th of the budget.
+        The same sequences, masks, labels and sources. Behind them `[PAD]` tokens, a sequence of their own, up to the
+        corpus's budget; empty sequences up to the next power of two; rows up to the next 64th of the budget. Labels and
+        sources of what is added are `UNLABELLED`, which losses pass over.
     """
     batch = item.batch
     tokens, rows = len(batch.input_ids), len(item.rows)
@@ -142,19 +146,22 @@ def of_fixed_shape(item: MaskedBatch, corpus: Corpus) -> MaskedBatch:
         corpus.longest + 2,
     )
     return MaskedBatch(
-        filled, F.pad(item.rows, (0, more)), F.pad(item.labels, (0, more), value=UNLABELLED), item.probes
+        filled,
+        F.pad(item.rows, (0, more)),
+        F.pad(item.labels, (0, more), value=UNLABELLED),
+        item.probes,
+        F.pad(item.sources, (0, filled.sequences - batch.sequences), value=UNLABELLED),
     )
 
 
-def mask_sequences(
-    sequences: Sequence[np.ndarray], policy: MaskPolicy, k: int, rng: np.random.Generator, replace: bool = True
+def mask_windows(
+    windows: Sequence[Window], policy: MaskPolicy, k: int, rng: np.random.Generator, replace: bool = True
 ) -> MaskedBatch:
-    """Pack sequences and mask tokens in them.
+    """Pack windows and mask tokens in them.
 
     Parameters
     ----------
-    sequences : sequence of np.ndarray, integer, shape (kmers,)
-        The k-mer ids of each sequence.
+    windows : sequence of Window
     policy : MaskPolicy
     k : int
         Bases per token.
@@ -167,11 +174,11 @@ def mask_sequences(
     -------
     MaskedBatch
     """
-    clean = pack(sequences)
+    clean = pack([window.ids for window in windows])
     input_ids = clean.input_ids.numpy().copy()
     rows, probes, labels = [], [], []
     count = 0
-    for ids, start in zip(sequences, clean.cu_seqlens[:-1].tolist(), strict=True):
+    for (ids, _), start in zip(windows, clean.cu_seqlens[:-1].tolist(), strict=True):
         runs = draw_runs(policy, ids, k, rng)
         tokens = masked_tokens(runs)
         stand_ins = replacements(policy, runs, ids[tokens], k, rng) if replace else np.full(len(tokens), MASK)
@@ -180,9 +187,10 @@ def mask_sequences(
         rows.append(start + 1 + tokens)
         labels.append(ids[tokens])
         count += len(tokens)
+    sources = [np.array([window.source for window in windows])]
     return MaskedBatch(
         clean._replace(input_ids=torch.from_numpy(input_ids)),
-        *(torch.from_numpy(np.concatenate(parts).astype(np.int64)) for parts in (rows, labels, probes)),
+        *(torch.from_numpy(np.concatenate(parts).astype(np.int64)) for parts in (rows, labels, probes, sources)),
     )
 
 
@@ -194,7 +202,7 @@ def _probes(length: int, tokens: np.ndarray, covered: np.ndarray, k: int) -> np.
     return np.searchsorted(tokens, bases - middle_offset(k))
 
 
-def _draw_window(corpus: Corpus, kmers: int, rng: np.random.Generator) -> np.ndarray:
+def _draw_window(corpus: Corpus, kmers: int, rng: np.random.Generator) -> Window:
     bases = kmers + corpus.k - 1
     for _ in range(1000):
         drawn = int(np.searchsorted(corpus.bounds, rng.random(), side="right"))
@@ -202,7 +210,8 @@ def _draw_window(corpus: Corpus, kmers: int, rng: np.random.Generator) -> np.nda
         start = first + int(rng.integers(max(end - first - bases, 0) + 1))
         codes = corpus.sources[source].codes[start : min(start + bases, end)]
         if fraction_unknown(codes) <= MOSTLY_UNKNOWN:
-            return reverse_complement(codes) if rng.random() < 0.5 else np.asarray(codes)
+            strand = reverse_complement(codes) if rng.random() < 0.5 else np.asarray(codes)
+            return Window(encode(strand, corpus.k), source)
     raise InputError(
         f"{corpus.sources[0].path}: 1,000 windows of {bases} bases in a row were mostly N; "
         "give a genome with more known bases"
@@ -210,9 +219,9 @@ def _draw_window(corpus: Corpus, kmers: int, rng: np.random.Generator) -> np.nda
 
 
 class HeldOut(NamedTuple):
-    """Windows kept from training: k-mer ids of each, in their order, strands alternating."""
+    """Windows kept from training, in their order, strands alternating."""
 
-    sequences: tuple[np.ndarray, ...]
+    windows: tuple[Window, ...]
     k: int
     policy: MaskPolicy
     seed: int
@@ -232,11 +241,11 @@ def evaluation_batches(held_out: HeldOut) -> list[MaskedBatch]:
     -------
     list of MaskedBatch
     """
-    size = max(1, held_out.batch_tokens // max(len(ids) + 2 for ids in held_out.sequences))
+    size = max(1, held_out.batch_tokens // max(len(window.ids) + 2 for window in held_out.windows))
     policy = masking.at(held_out.policy, 1.0)._replace(rate=masking.RATE)
     batches = []
-    for first in range(0, len(held_out.sequences), size):
+    for first in range(0, len(held_out.windows), size):
         rng = np.random.Generator(np.random.Philox(key=np.array([held_out.seed, first], dtype=np.uint64)))
-        part = held_out.sequences[first : first + size]
-        batches.append(mask_sequences(part, policy, held_out.k, rng, replace=False))
+        part = held_out.windows[first : first + size]
+        batches.append(mask_windows(part, policy, held_out.k, rng, replace=False))
     return batches

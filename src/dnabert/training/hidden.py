@@ -70,19 +70,25 @@ def evaluate(
     -------
     dict
         `token_loss` and `base_loss` (nats), `base_loss_se` (its standard error over bases), `base_accuracy`,
-        `hidden_bases` (how many).
+        `hidden_bases` (how many), and `source_accuracy` of a model that tells sources apart.
     """
     tokens, token_loss = 0, 0.0
     parts = []
+    told: list[torch.Tensor] = []
     with torch.inference_mode(), computing(device, precision):
         for item in batches:
             labels = item.labels.to(device)
-            logits = model(*item.batch.to(device), rows=item.rows.to(device)).logits.float()
+            sources = item.sources.to(device)
+            output = model(*item.batch.to(device), rows=item.rows.to(device), sources=sources)
+            if output.sources is not None:
+                told.append(output.sources.argmax(dim=1) == sources)
+            logits = output.logits.float()
             token_loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             tokens += len(labels)
             probes = item.probes.to(device)
             parts.append(score_hidden(logits[probes], labels[probes], k))
-    return {"token_loss": token_loss / max(tokens, 1)} | summarise(parts)
+    apart = {"source_accuracy": torch.cat(told).float().mean().item()} if told else {}
+    return {"token_loss": token_loss / max(tokens, 1)} | summarise(parts) | apart
 
 
 def summarise(parts: Sequence[HiddenBases]) -> dict[str, float]:

@@ -25,7 +25,7 @@ from dnabert.sequence.genome import Genome
 from dnabert.sequence.kmers import K_RANGE
 from dnabert.training import hidden, masking
 from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, of_fixed_shape, training_batch
-from dnabert.training.regions import SHORTEST, Regions, open_source, region_bounds, split_regions, tile
+from dnabert.training.regions import SHORTEST, Regions, Window, open_source, region_bounds, split_regions, tile
 from dnabert.training.trainer import (
     Metrics,
     PackedTrainer,
@@ -104,6 +104,7 @@ def pretrain(
     preset: str = "mini",
     mask: str = "dnabert",
     weights: Sequence[float] | None = None,
+    tell_apart: bool = False,
     holdout: Sequence[str] = ("0.02",),
     max_length: int = 510,
     steps: int | None = None,
@@ -137,6 +138,10 @@ def pretrain(
         Masking policy: `dnabert`, `span`, `growing` or `original`.
     weights : sequence of float, optional
         Relative share of the bases read from each source; by default what each holds.
+    tell_apart : bool
+        Learn beside the masked tokens which of the sources each window is from, by a head on the mean of its k-mers
+        that is not part of the model written. What tells sets of sequences apart (the motifs of their factors, say) is
+        what a classifier needs, and no labels are.
     holdout : sequence of str
         Contigs to keep for evaluation, or one fraction (0 to 1) of each contig, its middle, and of a table's rows.
     max_length : int
@@ -180,11 +185,14 @@ def pretrain(
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)
     check_rate(learning_rate)
+    if tell_apart and len(sources) < 2:
+        raise InputError("--tell-apart: two sources or more are required, one file each; give them, or leave it out")
     if compile:
         _check_compiler()
     settings: dict[str, Any] = {
         "sources": [str(Path(path).resolve()) for path in sources],
         "weights": None if weights is None else list(weights),
+        "tell_apart": tell_apart,
         "holdout": list(holdout),
         "k": k,
         "preset": preset,
@@ -237,7 +245,7 @@ class _Ground(NamedTuple):
     train: Regions
     bounds: np.ndarray
     held: Regions
-    windows: list[np.ndarray]
+    windows: list[Window]
 
 
 def _open(
@@ -281,6 +289,8 @@ def _train(
     )
     config = presets.configuration(presets.preset(settings["preset"]), k)
     model = presets.new_model(config, "masked-lm", k, settings["seed"])
+    if settings["tell_apart"]:
+        model.tell_apart(len(ground.sources))
     if checkpoint_activations:
         recompute_activations(model)
     arguments = training_arguments(
@@ -311,6 +321,7 @@ def _train(
         return Pretrained(folder, steps, {}, finished=True)
     full = _evaluation_batches(ground.windows, FULL_WINDOWS, corpus)
     metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
+    model.source_head = None  # other programs would not know it
     record = {"data": [_fingerprint(source) for source in ground.sources], "settings": settings, "metrics": metrics}
     write_log(trainer.state.log_history, folder)
     # last, because its record says that the run is complete
@@ -340,7 +351,7 @@ def _check_compiler() -> None:
         )
 
 
-def _evaluation_batches(windows: Sequence[np.ndarray], most: int, corpus: Corpus) -> list[MaskedBatch]:
+def _evaluation_batches(windows: Sequence[Window], most: int, corpus: Corpus) -> list[MaskedBatch]:
     """Choose windows evenly and mask them as the corpus does."""
     if not windows:
         return []
@@ -397,7 +408,8 @@ class _Items(Dataset[dict[str, Any]]):
         item = training_batch(self.corpus, i)
         if self.fixed_shape:
             item = of_fixed_shape(item, self.corpus)
-        return item.batch._asdict() | {"rows": item.rows, "labels": item.labels, "_probes": item.probes}
+        labels = {"rows": item.rows, "labels": item.labels, "sources": item.sources, "_probes": item.probes}
+        return item.batch._asdict() | labels
 
 
 def _only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -429,7 +441,8 @@ def _training_words(entry: Metrics) -> str:
 
 
 def _evaluation_words(metrics: Metrics) -> str:
-    return f"loss {metrics['token_loss']:.3f} · {_base_words(metrics)}"
+    apart = f" · sources told apart {metrics['source_accuracy']:.1%}" if "source_accuracy" in metrics else ""
+    return f"loss {metrics['token_loss']:.3f} · {_base_words(metrics)}{apart}"
 
 
 def _base_words(metrics: Metrics) -> str:

@@ -40,6 +40,13 @@ class Regions(NamedTuple):
         return self.end - self.start
 
 
+class Window(NamedTuple):
+    """A stretch as it is read: the ids of its k-mers, integer, shape (kmers,), and which of the sources it is of."""
+
+    ids: np.ndarray
+    source: int
+
+
 def open_source(path: str | os.PathLike[str]) -> Genome:
     """Open what is trained on: a FASTA file, or a table whose rows stand in for contigs and have no names.
 
@@ -174,7 +181,7 @@ def _mean_window(lengths: np.ndarray, k: int, kmers: int) -> np.ndarray:
     return 0.5 * cut + 0.5 * of_region[cut]
 
 
-def tile(sources: Sequence[Genome], regions: Regions, k: int, kmers: int) -> list[np.ndarray]:
+def tile(sources: Sequence[Genome], regions: Regions, k: int, kmers: int) -> list[Window]:
     """Cut regions into neighbouring windows, forwards and backwards in turn.
 
     Parameters
@@ -188,15 +195,16 @@ def tile(sources: Sequence[Genome], regions: Regions, k: int, kmers: int) -> lis
 
     Returns
     -------
-    list of np.ndarray, int32, shape (kmers,)
+    list of Window
     """
     bases = kmers + k - 1
-    windows: list[np.ndarray] = []
+    windows: list[Window] = []
     for source, first, end in zip(*(column.tolist() for column in regions), strict=True):
         for start in range(first, max(end - bases, first) + 1, bases):
             codes = sources[source].codes[start : min(start + bases, end)]
             if fraction_unknown(codes) <= MOSTLY_UNKNOWN:
-                windows.append(encode(reverse_complement(codes) if len(windows) % 2 else np.asarray(codes), k))
+                strand = reverse_complement(codes) if len(windows) % 2 else np.asarray(codes)
+                windows.append(Window(encode(strand, k), source))
     return windows
 
 
