@@ -81,21 +81,27 @@ def evaluate(
             sources = item.sources.to(device)
             output = model(*item.batch.to(device), rows=item.rows.to(device), sources=sources)
             if output.sources is not None:
-                told.append(output.sources.argmax(dim=1) == sources)
+                told.append(told_apart(output.sources, sources))
             logits = output.logits.float()
             token_loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             tokens += len(labels)
             probes = item.probes.to(device)
             parts.append(score_hidden(logits[probes], labels[probes], k))
-    apart = {"source_accuracy": torch.cat(told).float().mean().item()} if told else {}
-    return {"token_loss": token_loss / max(tokens, 1)} | summarise(parts) | apart
+    return {"token_loss": token_loss / max(tokens, 1)} | summarise(parts, told)
 
 
-def summarise(parts: Sequence[HiddenBases]) -> dict[str, float]:
-    """Turn sums over hidden bases into means; NaN where there were none."""
+def told_apart(logits: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+    """Say of each sequence that has a source whether it is the one guessed: bool, shape (sequences with a source,)."""
+    known = sources >= 0
+    return logits.argmax(dim=1)[known] == sources[known]
+
+
+def summarise(parts: Sequence[HiddenBases], told: Sequence[torch.Tensor] = ()) -> dict[str, float]:
+    """Turn sums over hidden bases into means, NaN where there were none; and the share of the sources told apart."""
+    apart = {"source_accuracy": torch.cat(list(told)).float().mean().item()} if told else {}
     count = sum(part.bases for part in parts)
     if not count:
-        return {"base_loss": math.nan, "base_loss_se": math.nan, "base_accuracy": math.nan, "hidden_bases": 0}
+        return {"base_loss": math.nan, "base_loss_se": math.nan, "base_accuracy": math.nan, "hidden_bases": 0} | apart
     mean, square, right = (torch.stack([part.sums for part in parts]).sum(dim=0) / count).tolist()
     variance = max(square - mean**2, 0.0)
     return {
@@ -103,4 +109,4 @@ def summarise(parts: Sequence[HiddenBases]) -> dict[str, float]:
         "base_loss_se": math.sqrt(variance / count),
         "base_accuracy": right,
         "hidden_bases": count,
-    }
+    } | apart

@@ -419,20 +419,23 @@ def _only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class _Tally:
-    """Hidden bases of the training batches since the last log line."""
+    """Hidden bases, and sources told apart, of the training batches since the last log line."""
 
     def __init__(self, k: int) -> None:
         self.k = k
         self.parts: list[hidden.HiddenBases] = []
+        self.told: list[torch.Tensor] = []
 
     def add(self, inputs: Mapping[str, Any], outputs: Any) -> None:
         probes = inputs["_probes"]
         with torch.no_grad():
             self.parts.append(hidden.score_hidden(outputs.logits[probes], inputs["labels"][probes], self.k))
+            if outputs.sources is not None:
+                self.told.append(hidden.told_apart(outputs.sources, inputs["sources"]))
 
     def take(self) -> Metrics:
-        metrics = hidden.summarise(self.parts)
-        self.parts = []
+        metrics = hidden.summarise(self.parts, self.told)
+        self.parts, self.told = [], []
         return metrics
 
 
@@ -441,12 +444,12 @@ def _training_words(entry: Metrics) -> str:
 
 
 def _evaluation_words(metrics: Metrics) -> str:
-    apart = f" · sources told apart {metrics['source_accuracy']:.1%}" if "source_accuracy" in metrics else ""
-    return f"loss {metrics['token_loss']:.3f} · {_base_words(metrics)}{apart}"
+    return f"loss {metrics['token_loss']:.3f} · {_base_words(metrics)}"
 
 
 def _base_words(metrics: Metrics) -> str:
-    return f"per hidden base {metrics['base_loss']:.4f} nats, {metrics['base_accuracy']:.1%} right"
+    apart = f" · {metrics['source_accuracy']:.1%} of the sources told apart" if "source_accuracy" in metrics else ""
+    return f"per hidden base {metrics['base_loss']:.4f} nats, {metrics['base_accuracy']:.1%} right{apart}"
 
 
 def _announce(
