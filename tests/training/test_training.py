@@ -281,6 +281,38 @@ def test_small_sets_get_more_epochs(steps: int, epochs: int) -> None:
     assert items.passes_for(steps, finetuning.FEWEST_STEPS, finetuning.EPOCHS) == epochs
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_a_fine_tuning_interrupted_within_an_epoch_resumes_with_the_same_losses(
+    dropout: float, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, model = write_task(tmp_path / "data", rng), tiny_model(tmp_path / "model", k=3)
+    settings = TUNE | {"epochs": 2, "strand": "both", "dropout": dropout, "log_every": 1}
+    whole = dnabert.finetune(data, model, tmp_path / "whole", **settings)
+    pack = items.Packer.__call__
+    calls = []
+
+    def interrupting(packer: items.Packer, rows: list[int]) -> dict[str, Any]:
+        calls.append(rows)
+        if len(calls) == 14:  # of 10 an epoch
+            os.kill(os.getpid(), signal.SIGINT)
+        return pack(packer, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(items.Packer, "__call__", interrupting)
+        stopped = dnabert.finetune(data, model, tmp_path / "stopped", **settings)
+    assert not stopped.finished
+    resumed = dnabert.finetune(data, model, tmp_path / "stopped", **settings, resume=True)
+
+    def training(folder: Path) -> list[tuple[int, float]]:
+        entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        return [(entry["step"], entry["loss"]) for entry in entries if "loss" in entry]
+
+    assert training(resumed.folder) == training(whole.folder)
+    assert resumed.test is not None
+    assert whole.test is not None
+    assert resumed.test.metrics["auroc"] == whole.test.metrics["auroc"]
+
+
 def test_the_best_checkpoint_by_mcc_is_kept(tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_task(tmp_path / "data", rng)
     result = dnabert.finetune(data, tiny_model(tmp_path / "pretrained", k=3), tmp_path / "out", **TUNE)

@@ -350,7 +350,7 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
     settings, loaded, where = job.settings, job.engine.checkpoint, job.engine.device
     truth = _known(job.truths[0])
     scale = standardise(truth) if truth.task == "regression" else None
-    packer = Packer(job.parts.train, truth, loaded, settings["strand"] == "both", scale)
+    packer = Packer(job.parts.train, truth, loaded, settings["strand"] == "both", scale, settings["seed"])
     rows = job.parts.train.rows
     at_once = max(1, TOKENS_AT_ONCE.get(where.type, TOKENS_AT_ONCE["cpu"]) // packer.longest)
     size = settings["batch_size"]

@@ -60,6 +60,9 @@ class Packer:
         Read each row from either strand, at random.
     scale : Scale, optional
         What numbers are standardised by.
+    seed : int
+        Of the strands. They are drawn from it and the rows of the batch alone, so that a resumed run reads the strands
+        that an uninterrupted one would have read.
 
     Attributes
     ----------
@@ -68,9 +71,15 @@ class Packer:
     """
 
     def __init__(
-        self, table: Table, truth: Truth, loaded: Checkpoint, both: bool = False, scale: Scale | None = None
+        self,
+        table: Table,
+        truth: Truth,
+        loaded: Checkpoint,
+        both: bool = False,
+        scale: Scale | None = None,
+        seed: int = 0,
     ) -> None:
-        self.rows = table.rows
+        self.rows, self.seed = table.rows, seed
         self.task, self.scale = truth.task, scale
         self.k, self.stride, self.both = loaded.k, loaded.stride, both
         self.table, self.values = table, truth.values
@@ -87,7 +96,8 @@ class Packer:
     def __call__(self, rows: Sequence[int]) -> dict[str, Any]:
         order = np.array(rows, dtype=np.int64)
         if self.both:
-            order = order + self.rows * torch.randint(2, (len(order),)).numpy()
+            strands = np.random.default_rng([self.seed, *rows]).integers(2, size=len(order))
+            order = order + self.rows * strands
         order = order[np.argsort(-self.lengths[order], kind="stable")]
         if not isinstance(self.read, Windows):
             batch = pack_rows(self.table, order, self.k, self.stride)

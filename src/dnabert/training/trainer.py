@@ -200,6 +200,11 @@ class StopOnInterrupt(TrainerCallback):
             control.should_save = True
             control.should_training_stop = True
 
+    def on_epoch_end(self, _: TrainingArguments, state: TrainerState, control: TrainerControl, **___: Any) -> None:
+        """Keep a model from within an epoch out of the choice of the best: a run that goes on would never see it."""
+        if self.asked and state.epoch is not None and not state.epoch.is_integer():
+            control.should_evaluate = False
+
 
 def training_arguments(folder: Path, device: torch.device, precision: torch.dtype, **changes: Any) -> TrainingArguments:
     """Fill in what all training here has in common: the paper's optimiser (Ji et al. 2021), no other program's logs."""
