@@ -4,6 +4,7 @@
 
 Writes the sequences of each data set to a file of its own, without labels, and without the rows that share 31 bases, on
 either strand, with a dev or test row of any data set of the suite: the same stretch may stand in longer rows elsewhere.
+Rows in which no 31 bases in a row are known are left out, because nothing could be said of them.
 """
 
 from pathlib import Path
@@ -40,10 +41,12 @@ def main(
     suite: Annotated[Path, typer.Argument(help="Folder of data sets.")],
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
     only: Annotated[list[str] | None, typer.Option(help="Part of a data set's name; repeat for more.")] = None,
-    most: Annotated[int | None, typer.Option(help="Rows of a data set; more are drawn from.")] = None,
+    most: Annotated[int | None, typer.Option(help="At most so many rows of each data set, drawn at random.")] = None,
 ) -> None:
     """Write a file of sequences for each data set that has rows to train on."""
     held = [path for name in ("dev", "test") for path in sorted(suite.rglob(f"{name}.csv"))]
+    if not held:
+        raise SystemExit(f"{suite}: dev.csv or test.csv files are required, to know what to leave out")
     known = np.unique(np.concatenate([words(tables.read(path))[0] for path in held]))
     out.mkdir(parents=True, exist_ok=True)
     for path in sorted(suite.rglob("train.csv")):
@@ -53,10 +56,11 @@ def main(
         table = tables.read(path)
         found, rows = words(table)
         seen = np.bincount(rows[np.isin(found, known)], minlength=table.rows) > 0
+        seen |= np.bincount(rows, minlength=table.rows) == 0
         kept = np.random.default_rng(0).permutation(np.flatnonzero(~seen))[:most]
         sequences = tables.select(table, np.sort(kept)).sequences
         tables.write(pa.table({"sequence": sequences}), out / f"{name.replace('/', '_')}.csv")
-        print(f"{name}\t{table.rows} rows, {seen.sum()} seen, {len(kept)} written")
+        print(f"{name}\t{table.rows} rows, {seen.sum()} left out, {len(kept)} written")
 
 
 if __name__ == "__main__":

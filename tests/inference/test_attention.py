@@ -110,6 +110,7 @@ def test_scores_do_not_depend_on_batches_or_prepared_layers(
     scores = model.attention(sequences, rollout=rollout)
     np.testing.assert_allclose(np.nansum(scores**2, axis=1), 1, rtol=1e-5)
     layers = prepare(model.engine.checkpoint.model.bert, model.engine.precision)
+    assert layers is not None, "torch here has oneDNN"
     for changed in (model.engine._replace(prepared=layers), model.engine._replace(prepared=None)):
         for budget in (1, 10_000):
             again = attention.attention(changed, sequences, rollout=rollout, batch_tokens=budget)

@@ -32,7 +32,8 @@ def pretrain(
         typer.Option("--weights", help="Share of the bases read from each file, e.g. 1,0.5; default: what it holds."),
     ] = None,
     tell_apart: Annotated[
-        bool, typer.Option("--tell-apart", help="Learn too which of the files each window is from: for few labels.")
+        bool,
+        typer.Option("--tell-apart", help="Also learn which file each window is from; helps where labels are few."),
     ] = False,
     holdout: Annotated[
         list[str] | None,

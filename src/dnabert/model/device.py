@@ -65,8 +65,9 @@ def _has_bfloat16(device: torch.device) -> bool:
 def gains_from_layout(device: torch.device, precision: torch.dtype) -> bool:
     """Say whether inference is faster with weights laid out for oneDNN once (`dnabert.inference.prepared`).
 
-    In bfloat16 it is; in float32 where the processor has AVX512, of which MKL, torch's own way, uses half on AMD. With
-    AVX2 alone MKL is the faster one (`base`, 75 k-mers, one core of an AMD Zen 3: 5.9 against 4.8 sequences/s).
+    In bfloat16 it is. In float32 it is on an AMD Zen 5, because MKL, torch's own way, leaves half of AVX512 unused
+    there; on an AMD Zen 3, with AVX2 alone, it is not (`base`, 75 k-mers, one core: 4.8 against 5.9 sequences/s). Other
+    processors were not measured and are taken to follow AVX512.
     """
     if device.type != "cpu":
         return False

@@ -10,7 +10,7 @@ import transformers
 from dnabert.model.device import exact_float32
 
 LONGEST = 1.0
-"""Seconds that a product may take by which a device is measured."""
+"""Seconds that the larger product may take; where it would take more, the smaller one must do."""
 
 
 def forward_flops(config: transformers.BertConfig, lengths: np.ndarray, predicted: float = 0.0) -> float:

@@ -16,12 +16,12 @@ from dnabert.model.packing import PackedBatch
 
 
 class MaskedLMOutput(NamedTuple):
-    """Loss (scalar; None without labels), logits of the rows asked for, shape (rows, vocabulary), and of the sources,
-    shape (sequences, sources), where they are told apart."""
+    """Loss (scalar; None without labels), logits of the rows asked for, shape (rows, vocabulary), and where sources are
+    told apart those of the sources, shape (sequences, sources)."""
 
     loss: torch.Tensor | None
     logits: torch.Tensor
-    sources: torch.Tensor | None = None
+    source_logits: torch.Tensor | None = None
 
 
 class ClassificationOutput(NamedTuple):
@@ -35,7 +35,7 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
     """BERT with the masked language model head, on packed batches.
 
     In pre-training it may have a second head, `source_head`, which tells from the mean of a sequence's k-mers which
-    source it is of; it is not part of the model that is written.
+    source it is of. The finished model does not have it; checkpoints do, to resume.
     """
 
     def __init__(self, config: transformers.BertConfig) -> None:
@@ -78,21 +78,20 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
             The loss is the mean cross entropy over the rows, in nats, and that over the sequences beside it.
         """
         batch = PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids)
-        told = None
-        if self.source_head is None or sources is None:
-            hidden = encode(self.bert, batch, rows)
-        else:
-            hidden = encode(self.bert, batch)
-            told = self.source_head(mean_of_kmers(hidden, batch))  # (sequences, sources)
-            hidden = hidden if rows is None else hidden[rows]
-        # The head runs in float32 whatever the encoder does: logits near 15 rounded to bfloat16 are off by up to 0.03,
+        head = None if sources is None else self.source_head
+        hidden = encode(self.bert, batch, rows if head is None else None)
+        source_logits = None
+        # Heads run in float32 whatever the encoder does: logits near 15 rounded to bfloat16 are off by up to 0.03,
         # which is as much as a base's context says about it.
         with torch.autocast(hidden.device.type, enabled=False):
+            if head is not None:
+                source_logits = head(mean_of_kmers(hidden, batch))  # (sequences, sources)
+                hidden = hidden if rows is None else hidden[rows]
             logits = self.cls(hidden.float())  # (rows, vocabulary)
         loss = None if labels is None else F.cross_entropy(logits, labels)
-        if loss is not None and told is not None and sources is not None:
-            loss = loss + F.cross_entropy(told.float(), sources)
-        return MaskedLMOutput(loss, logits, told)
+        if loss is not None and source_logits is not None and sources is not None:
+            loss = loss + F.cross_entropy(source_logits, sources)
+        return MaskedLMOutput(loss, logits, source_logits)
 
 
 class PackedBertForSequenceClassification(transformers.BertForSequenceClassification):
@@ -296,12 +295,11 @@ def means_of_layers(bert: transformers.BertModel, batch: PackedBatch) -> torch.T
 
 def mean_of_kmers(hidden: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
     """Average the k-mers of each sequence, `[CLS]` and `[SEP]` left out: (tokens, size) -> (sequences, size)."""
-    kmers = batch.kmers
-    sequence = batch.of_sequence[kmers]
+    inside = batch.is_kmer.float()
     total = hidden.new_zeros(batch.sequences, hidden.shape[1], dtype=torch.float32)
-    total = total.index_add(0, sequence, hidden[kmers].float())
-    counts = torch.bincount(sequence, minlength=batch.sequences).clamp(min=1)  # batches of one shape end in empty ones
-    return total / counts[:, None]
+    total = total.index_add(0, batch.of_sequence, hidden.float() * inside[:, None])
+    counts = inside.new_zeros(batch.sequences).index_add(0, batch.of_sequence, inside)
+    return total / counts.clamp(min=1)[:, None]  # batches of one shape end in empty sequences
 
 
 class Head(NamedTuple):

@@ -50,14 +50,19 @@ class PackedBatch(NamedTuple):
         return len(self.cu_seqlens) - 1
 
     @property
+    def is_kmer(self) -> torch.Tensor:
+        """bool, shape (tokens,): False for `[CLS]` and `[SEP]`."""
+        return (self.input_ids != CLS) & (self.input_ids != SEP)
+
+    @property
     def kmers(self) -> torch.Tensor:
         """int64, shape (kmers,): the tokens but `[CLS]` and `[SEP]`."""
-        return ((self.input_ids != CLS) & (self.input_ids != SEP)).nonzero()[:, 0]
+        return self.is_kmer.nonzero()[:, 0]
 
     @property
     def of_sequence(self) -> torch.Tensor:
         """int64, shape (tokens,): the number of the sequence that each token is of."""
-        return torch.repeat_interleave(self.cu_seqlens.diff().long())
+        return torch.repeat_interleave(self.cu_seqlens.diff().long(), output_size=len(self.input_ids))
 
 
 def packed(input_ids: np.ndarray, lengths: np.ndarray) -> PackedBatch:

@@ -70,7 +70,8 @@ def evaluate(
     -------
     dict
         `token_loss` and `base_loss` (nats), `base_loss_se` (its standard error over bases), `base_accuracy`,
-        `hidden_bases` (how many), and `source_accuracy` of a model that tells sources apart.
+        `hidden_bases` (how many), and of a model that tells sources apart `source_accuracy`, the share of the windows
+        whose source is guessed right.
     """
     tokens, token_loss = 0, 0.0
     parts = []
@@ -80,8 +81,8 @@ def evaluate(
             labels = item.labels.to(device)
             sources = item.sources.to(device)
             output = model(*item.batch.to(device), rows=item.rows.to(device), sources=sources)
-            if output.sources is not None:
-                told.append(told_apart(output.sources, sources))
+            if output.source_logits is not None:
+                told.append(told_apart(output.source_logits, sources))
             logits = output.logits.float()
             token_loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             tokens += len(labels)
@@ -91,14 +92,15 @@ def evaluate(
 
 
 def told_apart(logits: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-    """Say of each sequence that has a source whether it is the one guessed: bool, shape (sequences with a source,)."""
+    """Count the sequences whose source is guessed right, and all that have one: int64, shape (2,)."""
     known = sources >= 0
-    return logits.argmax(dim=1)[known] == sources[known]
+    return torch.stack([((logits.argmax(dim=1) == sources) & known).sum(), known.sum()])
 
 
 def summarise(parts: Sequence[HiddenBases], told: Sequence[torch.Tensor] = ()) -> dict[str, float]:
-    """Turn sums over hidden bases into means, NaN where there were none; and the share of the sources told apart."""
-    apart = {"source_accuracy": torch.cat(list(told)).float().mean().item()} if told else {}
+    """Turn sums over hidden bases into means, NaN where there were none, and counts of `told_apart` into a share."""
+    right, known = torch.stack(list(told)).sum(dim=0).tolist() if told else (0, 0)
+    apart = {"source_accuracy": right / known} if known else {}
     count = sum(part.bases for part in parts)
     if not count:
         return {"base_loss": math.nan, "base_loss_se": math.nan, "base_accuracy": math.nan, "hidden_bases": 0} | apart

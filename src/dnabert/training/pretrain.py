@@ -48,8 +48,8 @@ FULL_WINDOWS = 4000
 """Held-out windows of the evaluation at the end, at most."""
 GPU_WORKERS = 4
 """Loader processes for a GPU: one makes some million tokens a second, and steps should not wait for a slow moment."""
-COMPILERS = ("gcc", "g++", "clang", "cc")
-"""What torch compiles with."""
+COMPILERS = {"cpu": ("CXX", "g++", "clang++"), "cuda": ("CC", "gcc", "clang")}
+"""What torch compiles with for a device: the variable that names a compiler, and those looked for without it."""
 TOKEN_RATE = 0.1
 """Learning rate of the k-mer embeddings, as a multiple of the others'. Each k-mer is a target once in seven steps, and
 Adam answers such rare gradients with steps so large that its logit jumps by some tenths of a nat (an estimate from
@@ -84,8 +84,8 @@ class Pretrained(NamedTuple):
         The model directory.
     steps : int
     metrics : dict
-        On held-out windows: `token_loss`, `base_loss`, `base_loss_se` (nats), `base_accuracy`, `hidden_bases`. Empty if
-        nothing was held out or the run was interrupted.
+        On held-out windows: `token_loss`, `base_loss`, `base_loss_se` (nats), `base_accuracy`, `hidden_bases`; with
+        `tell_apart` also `source_accuracy`. Empty if nothing was held out or the run was interrupted.
     finished : bool
         False if the user interrupted the run; it goes on with `resume`.
     """
@@ -140,7 +140,8 @@ def pretrain(
         Relative share of the bases read from each source; by default what each holds.
     tell_apart : bool
         Learn beside the masked tokens which of the sources each window is from, by a head on the mean of its k-mers
-        that is not part of the model written. What tells sets of sequences apart (the motifs of their factors, say) is
+        that the finished model does not have. The loss in the log is then the sum of both, but for that of held-out
+        windows. What tells sets of sequences apart (the motifs of their factors, say) is
         what a classifier needs, and no labels are.
     holdout : sequence of str
         Contigs to keep for evaluation, or one fraction (0 to 1) of each contig, its middle, and of a table's rows.
@@ -187,8 +188,6 @@ def pretrain(
     check_rate(learning_rate)
     if tell_apart and len(sources) < 2:
         raise InputError("--tell-apart: two sources or more are required, one file each; give them, or leave it out")
-    if compile:
-        _check_compiler()
     settings: dict[str, Any] = {
         "sources": [str(Path(path).resolve()) for path in sources],
         "weights": None if weights is None else list(weights),
@@ -207,6 +206,8 @@ def pretrain(
     }
     ground = _open(sources, holdout, weights, k, max_length)
     where = training_device(device)
+    if compile:
+        _check_compiler(where)
     dtype = choose_precision(precision, where)
     options = {
         "logging_steps": log_every,
@@ -342,12 +343,13 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
         )
 
 
-def _check_compiler() -> None:
-    named = [os.environ[name] for name in ("CC", "CXX") if os.environ.get(name)]
-    if not any(shutil.which(name) for name in named or COMPILERS):
+def _check_compiler(device: torch.device) -> None:
+    variable, *usual = COMPILERS[device.type]
+    wanted = [os.environ[variable]] if os.environ.get(variable) else usual
+    if not any(shutil.which(name) for name in wanted):
         raise InputError(
-            f"--compile: a C compiler is required, and there is none of {', '.join(named or COMPILERS)} here; "
-            "install one, or leave --compile out"
+            f"--compile: a C compiler is required, {' or '.join(wanted)}, and there is none here; install one, name it "
+            f"in {variable}, or leave --compile out"
         )
 
 
@@ -419,7 +421,7 @@ def _only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class _Tally:
-    """Hidden bases, and sources told apart, of the training batches since the last log line."""
+    """Hidden bases, and windows whose source was told, of the training batches since the last log line."""
 
     def __init__(self, k: int) -> None:
         self.k = k
@@ -430,8 +432,8 @@ class _Tally:
         probes = inputs["_probes"]
         with torch.no_grad():
             self.parts.append(hidden.score_hidden(outputs.logits[probes], inputs["labels"][probes], self.k))
-            if outputs.sources is not None:
-                self.told.append(hidden.told_apart(outputs.sources, inputs["sources"]))
+            if outputs.source_logits is not None:
+                self.told.append(hidden.told_apart(outputs.source_logits, inputs["sources"]))
 
     def take(self) -> Metrics:
         metrics = hidden.summarise(self.parts, self.told)
@@ -448,7 +450,7 @@ def _evaluation_words(metrics: Metrics) -> str:
 
 
 def _base_words(metrics: Metrics) -> str:
-    apart = f" · {metrics['source_accuracy']:.1%} of the sources told apart" if "source_accuracy" in metrics else ""
+    apart = f" · source told of {metrics['source_accuracy']:.1%}" if "source_accuracy" in metrics else ""
     return f"per hidden base {metrics['base_loss']:.4f} nats, {metrics['base_accuracy']:.1%} right{apart}"
 
 

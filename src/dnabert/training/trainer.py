@@ -229,7 +229,10 @@ def training_arguments(folder: Path, device: torch.device, precision: torch.dtyp
         "disable_tqdm": True,
         "report_to": "none",
     }
-    arguments = TrainingArguments(**(common | changes))
+    if changes.get("torch_compile"):
+        common["tf32"] = False  # else transformers lets float32 products have fewer bits, which heads must not
+    with quiet_transformers():
+        arguments = TrainingArguments(**(common | changes))
     if arguments.device.type == "cuda":
         arguments._n_gpu = 1  # several GPUs are several processes: a packed batch cannot be cut up among them
     return arguments
