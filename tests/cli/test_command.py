@@ -174,7 +174,7 @@ def test_the_commands_of_the_page_run(page: str, tmp_path: Path) -> None:
     """Run them as they stand, in order, only shorter."""
     shorter = {
         "pretrain": ["--steps", "4", "--max-length", "60", "--batch-tokens", "256", "--holdout", "0.001"],
-        "finetune": ["--epochs", "1", "--batch-size", "200"],
+        "finetune": ["--epochs", "1", "--batch-size", "200", "--rows", "200"],
     }
     commands = commands_of(page)
     assert [line.split()[1] for line in commands] == list(COMMANDS)

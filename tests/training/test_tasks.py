@@ -237,7 +237,7 @@ def test_both_strands_are_one(model: Path, tmp_path: Path, rng: np.random.Genera
         loaded.predict(table).logits, loaded.predict(tables.reverse_complemented(table)).logits, atol=1e-5
     )
     given = dnabert.evaluate(result.folder, data, strand="given", precision="float32")
-    assert given.metrics["accuracy"].value > 0.7  # it has seen both
+    assert given.metrics["auroc"].value > 0.9  # it has seen both
 
 
 def test_concat_has_room_for_the_windows_of_training(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
