@@ -140,9 +140,9 @@ def pretrain(
         Relative share of the bases read from each source; by default what each holds.
     tell_apart : bool
         Learn beside the masked tokens which of the sources each window is from, by a head on the mean of its k-mers
-        that the finished model does not have. The loss in the log is then the sum of both, but for that of held-out
-        windows. What tells sets of sequences apart (the motifs of their factors, say) is
-        what a classifier needs, and no labels are.
+        that the finished model does not have. What tells sets of sequences apart (the motifs of their factors, say) is
+        what a classifier needs, and no labels are. The loss in the log is then the sum of both, but for that of
+        held-out windows, which is of the tokens alone.
     holdout : sequence of str
         Contigs to keep for evaluation, or one fraction (0 to 1) of each contig, its middle, and of a table's rows.
     max_length : int
@@ -344,7 +344,7 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
 
 
 def _check_compiler(device: torch.device) -> None:
-    variable, *usual = COMPILERS[device.type]
+    variable, *usual = COMPILERS.get(device.type, COMPILERS["cpu"])
     wanted = [os.environ[variable]] if os.environ.get(variable) else usual
     if not any(shutil.which(name) for name in wanted):
         raise InputError(
