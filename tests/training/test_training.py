@@ -424,6 +424,12 @@ def test_compiled_training_is_the_same_training(
     assert transformers.BertForMaskedLM.from_pretrained(compiled.folder)
 
 
+def test_compiling_leaves_float32_whole(tmp_path: Path) -> None:
+    """transformers would let a GPU's float32 products have fewer bits."""
+    arguments = training_arguments(tmp_path, torch.device("cpu"), torch.bfloat16, torch_compile=True)
+    assert arguments.tf32 is False
+
+
 def test_compiling_takes_a_compiler(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)

@@ -295,10 +295,10 @@ def means_of_layers(bert: transformers.BertModel, batch: PackedBatch) -> torch.T
 
 def mean_of_kmers(hidden: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
     """Average the k-mers of each sequence, `[CLS]` and `[SEP]` left out: (tokens, size) -> (sequences, size)."""
-    inside = batch.is_kmer.float()
+    inside, sequence = batch.is_kmer.float(), batch.of_sequence
     total = hidden.new_zeros(batch.sequences, hidden.shape[1], dtype=torch.float32)
-    total = total.index_add(0, batch.of_sequence, hidden.float() * inside[:, None])
-    counts = inside.new_zeros(batch.sequences).index_add(0, batch.of_sequence, inside)
+    total = total.index_add(0, sequence, hidden.float() * inside[:, None])
+    counts = inside.new_zeros(batch.sequences).index_add(0, sequence, inside)
     return total / counts.clamp(min=1)[:, None]  # batches of one shape end in empty sequences
 
 
