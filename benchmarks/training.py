@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from dnabert.training.trainer import StopOnInterrupt, train_to_end, training_arg
 
 WARM_UP = 2
 """Steps that are not timed."""
+PROFILED = 2
+"""Steps on a GPU that are looked into."""
 
 
 class StepTimer(TrainerCallback):
@@ -52,6 +55,32 @@ class StepTimer(TrainerCallback):
         return np.diff(self.ends)[WARM_UP - 1 :].tolist()
 
 
+class Profile(TrainerCallback):
+    """What a GPU does in the steps after those that are timed: microseconds of each kernel."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
+        self.kernels: dict[str, float] = {}
+
+    def on_step_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        """Start when the timed steps are over."""
+        if state.global_step == self.after:
+            self.profiler.start()
+
+    def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        """Stop after two steps."""
+        if state.global_step == self.after + PROFILED:
+            self.profiler.stop()
+            self.kernels = {event.key: event.self_device_time_total for event in self.profiler.key_averages()}
+
+    def shares(self, most: int = 16) -> dict[str, float]:
+        """Of the kernels that take longest, the share of the time of all."""
+        total = sum(self.kernels.values())
+        first = sorted(self.kernels, key=lambda name: -self.kernels[name])[:most]
+        return {name[:100]: round(self.kernels[name] / total, 4) for name in first}
+
+
 class Items(Dataset[Any]):
     """A list as a data set."""
 
@@ -66,12 +95,13 @@ class Items(Dataset[Any]):
 
 
 def train_packed(
-    corpus: Corpus, preset: str, device: torch.device, precision: str, compiled: bool, folder: Path
-) -> StepTimer:
-    """Train as `dnabert pretrain` does, with its own Trainer."""
+    corpus: Corpus, preset: str, device: torch.device, compiled: bool, folder: Path
+) -> tuple[StepTimer, dict[str, float]]:
+    """Train as `dnabert pretrain` does, with its own Trainer; on a GPU the last steps are profiled."""
     model = presets.new_model(presets.configuration(presets.preset(preset), K), "masked-lm", K, 0)
     timer = StepTimer()
-    dtype = choose_precision(precision, device)
+    dtype = choose_precision("auto", device)
+    profile = Profile(corpus.batches - PROFILED)
     arguments = training_arguments(
         folder,
         device,
@@ -86,8 +116,11 @@ def train_packed(
     stop = StopOnInterrupt()
     trainer = packed_trainer(model, arguments, corpus, [], stop, device, dtype, math.inf)
     trainer.add_callback(timer)
+    if device.type == "cuda":
+        trainer.add_callback(profile)
     train_to_end(trainer, folder, stop, resume=False)
-    return timer
+    del timer.ends[len(timer.ends) - PROFILED :]
+    return timer, profile.shares() if profile.kernels else {}
 
 
 def train_padded(corpus: Corpus, preset: str, device: torch.device, bf16: bool, size: int, folder: Path) -> StepTimer:
@@ -129,7 +162,7 @@ def pad(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     return padded([item["input_ids"] for item in items]) | {"labels": labels}
 
 
-def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: int) -> dict[str, Any]:
+def measure(way: str, preset: str, device: str, tokens: int, steps: int, size: int = 0) -> dict[str, Any]:
     """Train one way in this process.
 
     Parameters
@@ -140,10 +173,10 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
     device : str
     tokens : int
         Of a packed step.
-    size : int
-        Sequences of a padded step.
     steps : int
         Timed steps.
+    size : int
+        Sequences of a padded step.
 
     Returns
     -------
@@ -153,13 +186,13 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
     where = choose_device(device)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        corpus = inputs.corpus(write_genome(folder / "genome.fa", 1_000_000), tokens, steps + WARM_UP)
+        corpus = inputs.corpus(write_genome(folder / "genome.fa", 1_000_000), tokens, steps + WARM_UP + PROFILED)
         lengths = np.concatenate([training_batch(corpus, i).batch.cu_seqlens.diff().numpy() for i in range(20)])
         if way.startswith("dnabert"):
-            compiled = way.endswith("compiled")
-            timer, a_step = train_packed(corpus, preset, where, "auto", compiled, folder), float(tokens)
+            timer, kernels = train_packed(corpus, preset, where, way.endswith("compiled"), folder)
+            a_step = float(tokens)
         else:
-            timer = train_padded(corpus, preset, where, way.endswith("bf16"), size, folder)
+            timer, kernels = train_padded(corpus, preset, where, way.endswith("bf16"), size, folder), {}
             a_step = size * float(lengths.mean())
     seconds = statistics.median(timer.seconds)
     config = presets.configuration(presets.preset(preset), K)
@@ -173,26 +206,34 @@ def measure(way: str, preset: str, device: str, tokens: int, size: int, steps: i
         "peak, measured (GFLOP/s)": round(peak / 1e9),
         "MFU": round(a_step / seconds * need / peak, 3),
         "peak memory (MB)": round(memory),
-    }
+    } | ({"kernels, share of the time": kernels} if kernels else {})
 
 
-def compare(ways: list[str], turns: int, **options: Any) -> dict[str, Any]:
-    """Measure the ways in turns, each in a process of its own; ratios are of the first to the others."""
-    results: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
-    for _ in range(turns):
-        for way in ways:
-            command = [sys.executable, "-m", "benchmarks.training", json.dumps({"way": way} | options)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            results[way].append(json.loads(done.stdout.splitlines()[-1]))
-    rates = {way: statistics.median([one["tokens/s"] for one in ones]) for way, ones in results.items()}
-    memory = {way: max(one["peak memory (MB)"] for one in ones) for way, ones in results.items()}
+def compare(ways: Mapping[str, Mapping[str, Any]], turns: int, **options: Any) -> dict[str, Any]:
+    """Measure the ways, with `measure`'s options of each, in turns, each in a process of its own.
+
+    Ratios are of the first way to the others. A way that fails (because it does not fit into memory, say) is left out
+    and named.
+    """
+    results: dict[str, list[dict[str, Any]]] = {}
+    failed: dict[str, str] = {}
+    for name, own in [(name, own) for _ in range(turns) for name, own in ways.items()]:
+        command = [sys.executable, "-m", "benchmarks.training", json.dumps(options | own)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            failed[name] = done.stderr.strip()[-300:]
+        else:
+            results.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
+    rates = {name: statistics.median([one["tokens/s"] for one in ones]) for name, ones in results.items()}
+    memory = {name: max(one["peak memory (MB)"] for one in ones) for name, ones in results.items()}
+    first = next(iter(rates), "")
     return {
         "tokens/s": rates,
         "peak memory (MB)": memory,
-        "ratio of tokens/s": {way: round(rates[ways[0]] / rates[way], 2) for way in ways[1:]},
-        "share of memory": {way: round(memory[ways[0]] / memory[way], 3) for way in ways[1:]},
+        "ratio of tokens/s": {name: round(rates[first] / rates[name], 2) for name in rates if name != first},
+        "share of memory": {name: round(memory[first] / memory[name], 3) for name in rates if name != first},
         "runs": results,
-    }
+    } | ({"failed": failed} if failed else {})
 
 
 if __name__ == "__main__":

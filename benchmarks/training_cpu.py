@@ -18,9 +18,8 @@ def main(
 ) -> None:
     """Time steps of 16 padded sequences and of as many tokens packed."""
     for preset in presets.split(","):
-        figures = compare(
-            ["dnabert", "transformers"], turns, preset=preset, device="cpu", tokens=6144, size=16, steps=steps
-        )
+        ways = {way: {"way": way} for way in ("dnabert", "transformers")}
+        figures = compare(ways, turns, preset=preset, device="cpu", tokens=6144, size=16, steps=steps)
         record(f"training_cpu_{preset}", figures)
 
 

@@ -52,16 +52,16 @@ def test_the_loss_of_telling_sources_apart_is_added(batch: PackedBatch, tmp_path
     with torch.no_grad():
         alone = model(*batch, rows=rows, labels=labels, sources=sources)
         assert alone.source_logits is None
-        model.tell_apart(3)
+        model.tell_apart(3, 2.0)
         at_start = model(*batch, rows=rows, labels=labels, sources=sources)
-        torch.testing.assert_close(at_start.loss, alone.loss + np.log(3))  # the new head knows nothing
+        torch.testing.assert_close(at_start.loss, alone.loss + 2 * np.log(3))  # the new head knows nothing
         torch.nn.init.normal_(model.source_head.weight)
         output = model(*batch, rows=rows, labels=labels, sources=sources)
         means = [part[1:-1].mean(dim=0) for part in encode(model.bert, batch).tensor_split(bounds)]
     told = model.source_head(torch.stack(means))
     torch.testing.assert_close(output.source_logits, told, atol=1e-5, rtol=0)
     torch.testing.assert_close(output.logits, alone.logits, atol=1e-5, rtol=0)
-    expected = alone.loss + torch.nn.functional.cross_entropy(told, sources)
+    expected = alone.loss + 2 * torch.nn.functional.cross_entropy(told, sources)
     torch.testing.assert_close(output.loss, expected, atol=1e-5, rtol=0)
 
 

@@ -113,7 +113,7 @@ def test_loss_and_gradients_of_a_filled_batch_are_those_of_the_batch(
     items = (training_batch(corpus, i) for i in range(20))
     item = next(one for one in items if len(one.batch.input_ids) < 1024)
     model = checkpoint.load(tiny_model(tmp_path, k=6)).model.eval()
-    model.tell_apart(2)
+    model.tell_apart(2, 1.0)
     torch.nn.init.normal_(model.source_head.weight)
     found = []
     for one in (item, of_fixed_shape(item, corpus)):

@@ -26,7 +26,7 @@ def losses(folder: Path) -> dict[str, list[float]]:
 def test_two_processes_train_as_one_does_and_survive_the_loss_of_one(tmp_path: Path, rng: np.random.Generator) -> None:
     genome = write_fasta(tmp_path / "g.fa", {"a": random_dna(30_000, rng), "b": random_dna(3_000, rng)})
     other = write_fasta(tmp_path / "other.fa", {"c": "GCGGCCGAT" * 900})
-    arguments = ["pretrain", genome, other, "--tell-apart", "--k", 3, "--holdout", "b"]
+    arguments = ["pretrain", genome, other, "--tell-apart", 1, "--k", 3, "--holdout", "b"]
     arguments += ["--batch-tokens", 600, "--steps", 8]
     arguments += ["--log-every", 1, "--save-every", 4, "--precision", "float32", "--device", "cpu", "--out"]
     run_command(*arguments, tmp_path / "one", "--accumulate", 2, env=os.environ | ALONE)

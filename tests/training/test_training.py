@@ -119,7 +119,7 @@ def test_sources_are_told_apart_by_a_head_that_is_not_kept(
     sources = [write_fasta(tmp_path / f"{name}.fa", {name: random_dna(9000, rng)}) for name in ("one", "two")]
     table = tmp_path / "rich.csv"
     table.write_text("sequence\n" + "".join(f"{'GCGCCGAGGC' * 6}{random_dna(10, rng)}\n" for _ in range(100)))
-    settings = SMALL | {"steps": 40, "holdout": ("0.1",), "tell_apart": True, "precision": "float32"}
+    settings = SMALL | {"steps": 40, "holdout": ("0.1",), "tell_apart": 1.0, "precision": "float32"}
     files = [sources[0], table]
     result = dnabert.pretrain(files, tmp_path / "out", **settings)
     assert result.metrics["source_accuracy"] > 0.9
@@ -130,7 +130,7 @@ def test_sources_are_told_apart_by_a_head_that_is_not_kept(
     weights = load_file(result.folder / "model.safetensors")
     assert not [name for name in weights if "source" in name]
     assert transformers.BertForMaskedLM.from_pretrained(result.folder)
-    assert "source_accuracy" not in dnabert.pretrain(files, tmp_path / "no", **settings | {"tell_apart": False}).metrics
+    assert "source_accuracy" not in dnabert.pretrain(files, tmp_path / "no", **settings | {"tell_apart": 0.0}).metrics
     alike = dnabert.pretrain(sources, tmp_path / "alike", **settings | {"steps": 5})
     assert 0.2 < alike.metrics["source_accuracy"] < 0.8  # nothing tells random bases from random bases
 
@@ -205,7 +205,8 @@ def test_an_interrupted_run_saves_and_resumes(genome: Path, tmp_path: Path, monk
         ({"preset": "huge"}, "--preset huge"),
         ({"mask": "none"}, "--mask none"),
         ({"holdout": ("chr9",)}, "no contig 'chr9'"),
-        ({"tell_apart": True}, "--tell-apart: two sources or more are required"),
+        ({"tell_apart": -1.0}, "--tell-apart -1: a weight of 0"),
+        ({"tell_apart": 1.0}, "--tell-apart: two sources or more are required"),
         ({"weights": [1, 2]}, "--weights 1,2: 1 numbers are required"),
         ({"device": "cuda:77"}, "--device cuda:77"),
         ({"resume": True}, "there is no run to resume"),
@@ -403,9 +404,9 @@ def test_activations_computed_again_change_nothing(
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # from within the tracer
-@pytest.mark.parametrize("tell_apart", [False, True])
+@pytest.mark.parametrize("tell_apart", [0.0, 1.0])
 def test_compiled_training_is_the_same_training(
-    tell_apart: bool, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tell_apart: float, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = write_fasta(tmp_path / "other.fa", {"c": "GCGGCCGA" * 500})
     settings = SMALL | {"steps": 4, "save_every": 9, "holdout": ("0",), "precision": "float32"}

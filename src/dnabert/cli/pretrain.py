@@ -32,9 +32,9 @@ def pretrain(
         typer.Option("--weights", help="Share of the bases read from each file, e.g. 1,0.5; default: what it holds."),
     ] = None,
     tell_apart: Annotated[
-        bool,
-        typer.Option("--tell-apart", help="Also learn which file each window is from; helps where labels are few."),
-    ] = False,
+        float,
+        typer.Option("--tell-apart", help="Weight of learning also which file each window is from, beside 1; 0: not."),
+    ] = 0.0,
     holdout: Annotated[
         list[str] | None,
         typer.Option("--holdout", help="Contig to evaluate on (repeat for more), or a fraction of all [0.02]."),

@@ -51,7 +51,7 @@ class Engine(NamedTuple):
     precision : torch.dtype
         What products are computed in; weights stay float32.
     prepared : Encoder, optional
-        The layers laid out for a CPU, where it gains from that: a second copy of their weights, in `precision`.
+        The layers laid out for the device, where it gains from that: a second copy of their weights, in `precision`.
     """
 
     checkpoint: Checkpoint
@@ -272,7 +272,17 @@ def _stream(
         layers_from(engine.prepared),
         track_items(description or "", len(lengths), "sequences") if shown else nullcontext(advance) as done,
     ):
-        for rows in windows.batches_of_rows(lengths, budget):
-            keep(rows, compute(rows).float().cpu().numpy())
+
+        def hand_over(rows: np.ndarray, values: torch.Tensor) -> None:
+            keep(rows, values.cpu().numpy())
             if done is not None:
                 done(len(rows))
+
+        waiting: tuple[np.ndarray, torch.Tensor] | None = None
+        for rows in windows.batches_of_rows(lengths, budget):
+            given = rows, compute(rows).float()
+            if waiting:  # only now: a GPU computes the one batch while the next is packed and sent
+                hand_over(*waiting)
+            waiting = given
+        if waiting:
+            hand_over(*waiting)

@@ -1,9 +1,10 @@
-"""BERT's layers for inference on a CPU: weights laid out once for oneDNN, what stands together computed together.
+"""BERT's layers for inference: weights laid out once, what stands together computed together.
 
-torch multiplies float32 on a CPU through MKL, which uses half of what an AMD processor with AVX512 has, and lays
-weights out anew in each product. Here the weights are laid out once, the products of query, key and value are one, and
-the activation and the residual are added while a product is in registers. The numbers are those of the model: float32
-stays float32.
+The products of query, key and value are one. On a CPU torch multiplies float32 through MKL, which uses half of what an
+AMD processor with AVX512 has, and lays weights out anew in each product; here they are laid out for oneDNN once, and
+the activation and the residual are added while a product is in registers. On a GPU the weights and what passes between
+the layers are bfloat16; autocast would convert both for each product and normalise in float32, and all that is not a
+product is bytes moved there. The numbers are those of the model: float32 stays float32.
 """
 
 from collections.abc import Callable
@@ -21,105 +22,120 @@ TYPICAL_ROWS = 2048
 """Rows of the products for which oneDNN chooses the layout of the weights."""
 
 
-class Product(NamedTuple):
-    """A linear layer: its weight as oneDNN lays it out, and its bias, shape (outputs,)."""
+class Products(NamedTuple):
+    """How a device multiplies: what it makes of weight and bias, and what it does with that and rows of numbers."""
 
-    weight: torch.Tensor
-    bias: torch.Tensor
+    lay_out: Callable[[torch.Tensor, torch.Tensor], Any]
+    linear: Callable[[torch.Tensor, Any], torch.Tensor]
+    linear_gelu: Callable[[torch.Tensor, Any], torch.Tensor]
+    linear_plus: Callable[[torch.Tensor, Any, torch.Tensor], torch.Tensor]
 
 
 class Layer(NamedTuple):
-    """One layer of BERT: four products, two norms as functions."""
+    """One layer of BERT: four linear layers as they are laid out, two norms as functions."""
 
-    query_key_value: Product
-    attended: Product
-    up: Product
-    down: Product
+    query_key_value: Any
+    attended: Any
+    up: Any
+    down: Any
     norm_attended: Callable[[torch.Tensor], torch.Tensor]
     norm_out: Callable[[torch.Tensor], torch.Tensor]
 
 
 def prepare(bert: transformers.BertModel, precision: torch.dtype) -> Encoder | None:
-    """Lay the weights of an encoder out for this processor.
+    """Lay the weights of an encoder out for the device it is on.
 
     Parameters
     ----------
     bert : transformers.BertModel
-        On the CPU. Later changes of its weights do not reach what is returned.
+        Later changes of its weights do not reach what is returned.
     precision : torch.dtype
         float32 or bfloat16.
 
     Returns
     -------
     Encoder or None
-        For `layers_from`; None where torch has no oneDNN, oneDNN no bfloat16, or the model is not of the usual form.
+        For `layers_from`; None where torch has no oneDNN for a CPU, oneDNN no bfloat16, or the model is not of the
+        usual form.
     """
-    operations = torch.ops.mkldnn
-    if not (
-        torch.backends.mkldnn.is_available()
-        and hasattr(operations, "_linear_pointwise")
-        and hasattr(operations, "_reorder_linear_weight")
-        and (precision == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        and bert.config.hidden_act == "gelu"
-    ):
+    products = _PLAIN if bert.device.type == "cuda" else _ONEDNN if _has_onednn(precision) else None
+    if products is None or bert.config.hidden_act != "gelu":
         return None
     heads = bert.config.num_attention_heads
-    layers = [_layer(layer, precision) for layer in cast(Any, bert.encoder).layer]
+    layers = [_layer(layer, precision, products) for layer in cast(Any, bert.encoder).layer]
+    linear, linear_gelu, linear_plus = products[1:]
 
     def run(hidden: torch.Tensor, batch: PackedBatch, rows: torch.Tensor | None, each: Reader | None) -> torch.Tensor:
         """Compute the layers: an `Encoder`."""
         hidden = hidden.to(precision)  # (tokens, hidden size)
         tokens, size = hidden.shape
-        for layer in layers:
-            query, key, value = (
-                _linear(hidden, layer.query_key_value).view(tokens, 3, heads, size // heads).unbind(dim=1)
-            )
-            attended = attend(query, key, value, batch.cu_seqlens, batch.max_seqlen).reshape(tokens, size)
-            if rows is not None and layer is layers[-1]:
-                attended, hidden = attended[rows], hidden[rows]  # (rows, hidden size)
-            hidden = layer.norm_attended(_linear_plus(attended, layer.attended, hidden))
-            hidden = layer.norm_out(_linear_plus(_linear_gelu(hidden, layer.up), layer.down, hidden))
-            if each:
-                each(hidden)
+        # everything has its type already; on a GPU autocast would normalise in float32 and hand that on
+        with torch.autocast(hidden.device.type, enabled=False):
+            for layer in layers:
+                query, key, value = (
+                    linear(hidden, layer.query_key_value).view(tokens, 3, heads, size // heads).unbind(dim=1)
+                )
+                attended = attend(query, key, value, batch.cu_seqlens, batch.max_seqlen).reshape(tokens, size)
+                if rows is not None and layer is layers[-1]:
+                    attended, hidden = attended[rows], hidden[rows]  # (rows, hidden size)
+                hidden = layer.norm_attended(linear_plus(attended, layer.attended, hidden))
+                hidden = layer.norm_out(linear_plus(linear_gelu(hidden, layer.up), layer.down, hidden))
+                if each:
+                    each(hidden)
         return hidden
 
     return run
 
 
-def _layer(layer: Any, precision: torch.dtype) -> Layer:
+def _layer(layer: Any, precision: torch.dtype, products: Products) -> Layer:
     attention = layer.attention
-    return Layer(
-        _product([attention.self.query, attention.self.key, attention.self.value], precision),
-        _product([attention.output.dense], precision),
-        _product([layer.intermediate.dense], precision),
-        _product([layer.output.dense], precision),
-        _norm(attention.output.LayerNorm),
-        _norm(layer.output.LayerNorm),
-    )
 
+    def laid_out(*linears: torch.nn.Linear) -> Any:
+        weight, bias = (torch.cat(parts).to(precision) for parts in zip(*map(_parts, linears), strict=True))
+        return products.lay_out(weight, bias)
 
-def _product(linears: list[torch.nn.Linear], precision: torch.dtype) -> Product:
     with torch.inference_mode():
-        weight = torch.cat([linear.weight for linear in linears]).to(precision)
-        bias = torch.cat([linear.bias for linear in linears]).to(precision)
-        return Product(torch.ops.mkldnn._reorder_linear_weight(weight, TYPICAL_ROWS), bias)
+        return Layer(
+            laid_out(attention.self.query, attention.self.key, attention.self.value),
+            laid_out(attention.output.dense),
+            laid_out(layer.intermediate.dense),
+            laid_out(layer.output.dense),
+            _norm(attention.output.LayerNorm, precision),
+            _norm(layer.output.LayerNorm, precision),
+        )
 
 
-def _norm(norm: torch.nn.LayerNorm) -> Callable[[torch.Tensor], torch.Tensor]:
-    weight, bias = norm.weight.detach().clone(), norm.bias.detach().clone()  # float32, whatever the precision
+def _parts(linear: torch.nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
+    return linear.weight, linear.bias
+
+
+def _norm(norm: torch.nn.LayerNorm, precision: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the norm as a function; its weights stay float32 where the device takes them beside bfloat16."""
+    weight, bias = (
+        part.detach().to(precision if part.is_cuda else torch.float32, copy=True) for part in (norm.weight, norm.bias)
+    )
     return lambda hidden: F.layer_norm(hidden, weight.shape, weight, bias, norm.eps)
 
 
-def _linear(rows: torch.Tensor, product: Product) -> torch.Tensor:
-    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, *product, "none", [], "")
-    return out
+def _has_onednn(precision: torch.dtype) -> bool:
+    operations = torch.ops.mkldnn
+    return bool(
+        torch.backends.mkldnn.is_available()
+        and hasattr(operations, "_linear_pointwise")
+        and hasattr(operations, "_reorder_linear_weight")
+        and (precision == torch.float32 or operations._is_mkldnn_bf16_supported())
+    )
 
 
-def _linear_gelu(rows: torch.Tensor, product: Product) -> torch.Tensor:
-    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, *product, "gelu", [], "none")
-    return out
-
-
-def _linear_plus(rows: torch.Tensor, product: Product, residual: torch.Tensor) -> torch.Tensor:
-    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, residual, *product, "add")
-    return out
+_ONEDNN = Products(
+    lay_out=lambda weight, bias: (torch.ops.mkldnn._reorder_linear_weight(weight, TYPICAL_ROWS), bias),
+    linear=lambda rows, own: torch.ops.mkldnn._linear_pointwise(rows, *own, "none", [], ""),
+    linear_gelu=lambda rows, own: torch.ops.mkldnn._linear_pointwise(rows, *own, "gelu", [], "none"),
+    linear_plus=lambda rows, own, other: torch.ops.mkldnn._linear_pointwise.binary(rows, other, *own, "add"),
+)
+_PLAIN = Products(
+    lay_out=lambda weight, bias: (weight, bias),
+    linear=lambda rows, own: F.linear(rows, *own),
+    linear_gelu=lambda rows, own: F.gelu(F.linear(rows, *own)),
+    linear_plus=lambda rows, own, other: F.linear(rows, *own).add_(other),
+)

@@ -63,15 +63,15 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def gains_from_layout(device: torch.device, precision: torch.dtype) -> bool:
-    """Say whether inference is faster with weights laid out for oneDNN once (`dnabert.inference.prepared`).
+    """Say whether inference is faster with weights laid out once (`dnabert.inference.prepared`).
 
-    In bfloat16 it is. In float32 it is on an AMD Zen 5, because MKL, torch's own way, leaves half of AVX512 unused
-    there; on an AMD Zen 3, with AVX2 alone, it is not (`base`, 75 k-mers, one core: 4.8 against 5.9 sequences/s). Other
-    processors were not measured and are taken to follow AVX512.
+    In bfloat16 it is, on a GPU as on a CPU. On a CPU in float32 it is on an AMD Zen 5, because MKL, torch's own way,
+    leaves half of AVX512 unused there; on an AMD Zen 3, with AVX2 alone, it is not (`base`, 75 k-mers, one core: 4.8
+    against 5.9 sequences/s). Other processors were not measured and are taken to follow AVX512.
     """
-    if device.type != "cpu":
-        return False
-    return precision == torch.bfloat16 or torch.backends.cpu.get_cpu_capability() == "AVX512"
+    if precision == torch.bfloat16:
+        return device.type in ("cpu", "cuda")
+    return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 @contextmanager

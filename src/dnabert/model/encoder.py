@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import transformers
@@ -51,13 +51,7 @@ def encode(
         The last layer.
     """
     boundaries = {"cu_seqlens": batch.cu_seqlens, "max_seqlen": batch.max_seqlen}
-    # token types are given even where they are all 0, so that BERT does not gather them from its positions
-    segments = torch.zeros_like(batch.input_ids) if batch.segment_ids is None else batch.segment_ids
-    hidden = bert.embeddings(
-        input_ids=batch.input_ids[None],  # (1, tokens): one row, boundaries beside it
-        position_ids=batch.position_ids[None],
-        token_type_ids=segments[None],
-    )  # (1, tokens, hidden size)
+    hidden = _embed(bert.embeddings, batch)[None]  # (1, tokens, hidden size): one row, boundaries beside it
     if each:
         each(hidden[0])
     layers = None if torch.compiler.is_compiling() else _layers.get()  # they are for inference, which is not compiled
@@ -70,8 +64,21 @@ def encode(
     last = bert.encoder.layer[-1]
     attended, _ = last.attention.self(hidden, None, **boundaries)
     if rows is not None:
-        attended, hidden = attended[:, rows], hidden[:, rows]  # (1, rows, hidden size)
+        # (1, rows, hidden size); not by brackets, whose gradient is sorted on a GPU because rows might repeat
+        attended, hidden = attended.index_select(1, rows), hidden.index_select(1, rows)
     out: torch.Tensor = last.feed_forward_chunk(last.attention.output(attended, hidden))[0]
     if each:
         each(out)
     return out
+
+
+def _embed(embeddings: Any, batch: PackedBatch) -> torch.Tensor:
+    """Do what BERT's embeddings do, shape (tokens, hidden size).
+
+    Their own way gathers the type of each token, and the gradient of that sums all tokens into one row or two.
+    """
+    types = embeddings.token_type_embeddings
+    of_type = types.weight[0] if batch.segment_ids is None else types(batch.segment_ids)
+    total = embeddings.word_embeddings(batch.input_ids) + of_type + embeddings.position_embeddings(batch.position_ids)
+    hidden: torch.Tensor = embeddings.dropout(embeddings.LayerNorm(total))
+    return hidden

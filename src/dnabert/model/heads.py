@@ -41,9 +41,14 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
     def __init__(self, config: transformers.BertConfig) -> None:
         super().__init__(config)
         self.source_head: nn.Linear | None = None
+        self.source_weight = 1.0
 
-    def tell_apart(self, sources: int) -> None:
-        """Add a head for this many sources. It starts at 0, so that the encoder is not pulled about by chance."""
+    def tell_apart(self, sources: int, weight: float) -> None:
+        """Add a head for this many sources, whose loss has this weight beside that of the tokens.
+
+        It starts at 0, so that the encoder is not pulled about by chance.
+        """
+        self.source_weight = weight
         self.source_head = nn.Linear(self.config.hidden_size, sources)
         nn.init.zeros_(self.source_head.weight)
         nn.init.zeros_(self.source_head.bias)
@@ -86,11 +91,11 @@ class PackedBertForMaskedLM(transformers.BertForMaskedLM):
         with torch.autocast(hidden.device.type, enabled=False):
             if head is not None:
                 source_logits = head(mean_of_kmers(hidden, batch))  # (sequences, sources)
-                hidden = hidden if rows is None else hidden[rows]
+                hidden = hidden if rows is None else hidden.index_select(0, rows)
             logits = self.cls(hidden.float())  # (rows, vocabulary)
         loss = None if labels is None else F.cross_entropy(logits, labels)
         if loss is not None and source_logits is not None and sources is not None:
-            loss = loss + F.cross_entropy(source_logits, sources)
+            loss = loss + self.source_weight * F.cross_entropy(source_logits, sources)
         return MaskedLMOutput(loss, logits, source_logits)
 
 

@@ -37,11 +37,11 @@ class PackedBatch(NamedTuple):
     def to(self, device: torch.device | str) -> "PackedBatch":
         """Copy the batch to a device."""
         return PackedBatch(
-            self.input_ids.to(device, non_blocking=True),
-            self.position_ids.to(device, non_blocking=True),
-            self.cu_seqlens.to(device, non_blocking=True),
+            _sent(self.input_ids, device),
+            _sent(self.position_ids, device),
+            _sent(self.cu_seqlens, device),
             self.max_seqlen,
-            None if self.segment_ids is None else self.segment_ids.to(device, non_blocking=True),
+            None if self.segment_ids is None else _sent(self.segment_ids, device),
         )
 
     @property
@@ -63,6 +63,12 @@ class PackedBatch(NamedTuple):
     def of_sequence(self) -> torch.Tensor:
         """int64, shape (tokens,): the number of the sequence that each token is of."""
         return torch.repeat_interleave(self.cu_seqlens.diff().long(), output_size=len(self.input_ids))
+
+
+def _sent(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """Copy to a device; a GPU takes pinned memory while it computes, any other between two batches."""
+    pinned = tensor.pin_memory() if torch.device(device).type == "cuda" else tensor
+    return pinned.to(device, non_blocking=True)
 
 
 def packed(input_ids: np.ndarray, lengths: np.ndarray) -> PackedBatch:

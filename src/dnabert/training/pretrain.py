@@ -104,7 +104,7 @@ def pretrain(
     preset: str = "mini",
     mask: str = "dnabert",
     weights: Sequence[float] | None = None,
-    tell_apart: bool = False,
+    tell_apart: float = 0.0,
     holdout: Sequence[str] = ("0.02",),
     max_length: int = 510,
     steps: int | None = None,
@@ -138,11 +138,11 @@ def pretrain(
         Masking policy: `dnabert`, `span`, `growing` or `original`.
     weights : sequence of float, optional
         Relative share of the bases read from each source; by default what each holds.
-    tell_apart : bool
-        Learn beside the masked tokens which of the sources each window is from, by a head on the mean of its k-mers
-        that the finished model does not have. What tells sets of sequences apart (the motifs of their factors, say) is
-        what a classifier needs, and no labels are. The loss in the log is then the sum of both, but for that of
-        held-out windows, which is of the tokens alone.
+    tell_apart : float
+        Weight of a second lesson beside the masked tokens, 0 for none: which of the sources each window is from, by a
+        head on the mean of its k-mers that the finished model does not have. What tells sets of sequences apart (the
+        motifs of their factors, say) is what a classifier needs, and no labels are. The loss in the log is then the
+        weighted sum of both, but for that of held-out windows, which is of the tokens alone.
     holdout : sequence of str
         Contigs to keep for evaluation, or one fraction (0 to 1) of each contig, its middle, and of a table's rows.
     max_length : int
@@ -186,6 +186,8 @@ def pretrain(
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)
     check_rate(learning_rate)
+    if not 0 <= tell_apart < math.inf:
+        raise InputError(f"--tell-apart {tell_apart:g}: a weight of 0 (no second lesson) or more is required")
     if tell_apart and len(sources) < 2:
         raise InputError("--tell-apart: two sources or more are required, one file each; give them, or leave it out")
     settings: dict[str, Any] = {
@@ -291,7 +293,7 @@ def _train(
     config = presets.configuration(presets.preset(settings["preset"]), k)
     model = presets.new_model(config, "masked-lm", k, settings["seed"])
     if settings["tell_apart"]:
-        model.tell_apart(len(ground.sources))
+        model.tell_apart(len(ground.sources), settings["tell_apart"])
     if checkpoint_activations:
         recompute_activations(model)
     arguments = training_arguments(

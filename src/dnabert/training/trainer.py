@@ -220,6 +220,7 @@ def training_arguments(folder: Path, device: torch.device, precision: torch.dtyp
         "bf16": precision == torch.bfloat16,
         "use_cpu": device.type == "cpu",
         "dataloader_pin_memory": device.type == "cuda",
+        "accelerator_config": {"non_blocking": device.type == "cuda"},  # else each batch waits for the step before it
         "ddp_backend": "gloo" if device.type == "cpu" and processes.count() > 1 else None,
         "ddp_find_unused_parameters": False,
         "logging_nan_inf_filter": False,
