@@ -10,7 +10,7 @@ from benchmarks.training import compare
 def main(out: Out, smoke: Smoke = False) -> None:
     """Time steps on the paper's lengths; what does not fit into memory is left out and said."""
     where = device(smoke)
-    preset, tokens, steps, sizes = ("mini", 1100, 1, [2]) if smoke else ("base", 65_536, 10, [64, 128])
+    preset, tokens, steps, sizes = ("mini", 1100, 1, [2]) if smoke else ("base", 65_536, 10, [64, 128, 256])
     ways: dict[str, dict[str, Any]] = {"dnabert": {"way": "dnabert"}}
     if where.type == "cuda":  # on a CPU compiling takes longer than the smoke test
         ways = {"dnabert compiled": {"way": "dnabert compiled"}} | ways

@@ -414,7 +414,7 @@ def test_compiled_training_is_the_same_training(
     plain = dnabert.pretrain([genome, other], tmp_path / "plain", **settings)
     # torch traces the model, but leaves compiling the traces out, which takes a minute and a compiler
     monkeypatch.setattr(pretraining, "training_arguments", partial(training_arguments, torch_compile_backend="eager"))
-    monkeypatch.setattr(pretraining, "_check_compiler", lambda _: None)
+    monkeypatch.setattr(pretraining, "_compiler_missing", lambda _: None)
     torch._dynamo.reset()
     counters = torch._dynamo.utils.counters
     counters.clear()

@@ -60,8 +60,12 @@ def pretrain(
         bool, typer.Option("--checkpoint-activations", help="Less memory for a third more work.")
     ] = False,
     compile: Annotated[
-        bool, typer.Option("--compile", help="Train through torch.compile (needs a C compiler; for a GPU).")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Train through torch.compile [on one GPU in bfloat16].",
+        ),
+    ] = None,
     log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
     save_every: Annotated[int, typer.Option("--save-every", help="Steps between checkpoints.", min=1)] = 500,
 ) -> None:

@@ -119,8 +119,8 @@ def packed_attention(
     tuple of torch.Tensor, shape (1, tokens, heads, head size), and None
         The second entry stands for the attention weights, which are not returned.
     """
-    # (tokens, heads, head size)
-    query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
+    # (tokens, heads, head size); not by [0], whose gradient is written into a tensor of zeros
+    query, key, value = (part.squeeze(0).transpose(0, 1) for part in (query, key, value))
     out = attend(query, key, value, cu_seqlens, max_seqlen, scaling, dropout)
     return out[None], None  # (1, tokens, heads, head size)
 

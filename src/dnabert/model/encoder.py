@@ -53,20 +53,20 @@ def encode(
     boundaries = {"cu_seqlens": batch.cu_seqlens, "max_seqlen": batch.max_seqlen}
     hidden = _embed(bert.embeddings, batch)[None]  # (1, tokens, hidden size): one row, boundaries beside it
     if each:
-        each(hidden[0])
+        each(hidden.squeeze(0))
     layers = None if torch.compiler.is_compiling() else _layers.get()  # they are for inference, which is not compiled
     if layers is not None:
-        return layers(hidden[0], batch, rows, each)
+        return layers(hidden.squeeze(0), batch, rows, each)
     for layer in bert.encoder.layer[:-1]:
         hidden = layer(hidden, None, **boundaries)
         if each:
-            each(hidden[0])
+            each(hidden.squeeze(0))
     last = bert.encoder.layer[-1]
     attended, _ = last.attention.self(hidden, None, **boundaries)
     if rows is not None:
         # (1, rows, hidden size); not by brackets, whose gradient is sorted on a GPU because rows might repeat
         attended, hidden = attended.index_select(1, rows), hidden.index_select(1, rows)
-    out: torch.Tensor = last.feed_forward_chunk(last.attention.output(attended, hidden))[0]
+    out: torch.Tensor = last.feed_forward_chunk(last.attention.output(attended, hidden)).squeeze(0)
     if each:
         each(out)
     return out

@@ -129,13 +129,13 @@ def of_fixed_shape(item: MaskedBatch, corpus: Corpus) -> MaskedBatch:
     -------
     MaskedBatch
         The same sequences, masks, labels and sources. Behind them `[PAD]` tokens, a sequence of their own, up to the
-        corpus's budget; empty sequences up to the next power of two; rows up to the next 16th of the budget. Labels and
+        corpus's budget; empty sequences up to the next power of two; rows up to the next 32nd of the budget. Labels and
         sources of what is added are `UNLABELLED`, which losses pass over.
     """
     batch = item.batch
     tokens, rows = len(batch.input_ids), len(item.rows)
     missing = corpus.batch_tokens - tokens
-    step = max(corpus.batch_tokens // 16, 1)
+    step = max(corpus.batch_tokens // 32, 1)
     more = -rows % step
     bounds = torch.full(((1 << batch.sequences.bit_length()) + 1,), corpus.batch_tokens, dtype=torch.int32)
     bounds[: batch.sequences + 1] = batch.cu_seqlens

@@ -118,7 +118,7 @@ def pretrain(
     precision: str = "auto",
     workers: int | None = None,
     checkpoint_activations: bool = False,
-    compile: bool = False,
+    compile: bool | None = None,
     log_every: int = 50,
     save_every: int = 500,
 ) -> Pretrained:
@@ -165,8 +165,9 @@ def pretrain(
     checkpoint_activations : bool
         Keep the inputs of all layers but the last alone and compute the rest again on the way back: less memory, up to
         a third more work.
-    compile : bool
-        Train through `torch.compile`, on batches of one shape; takes a minute or more at the start and a C compiler.
+    compile : bool, optional
+        Train through `torch.compile`, on batches of one shape; takes up to a minute at the start and a C compiler. By
+        default where that is known to be faster: on one GPU in bfloat16, if there is a compiler.
     log_every, save_every : int
         Steps between log lines; between checkpoints and evaluations.
 
@@ -208,9 +209,12 @@ def pretrain(
     }
     ground = _open(sources, holdout, weights, k, max_length)
     where = training_device(device)
-    if compile:
-        _check_compiler(where)
     dtype = choose_precision(precision, where)
+    if compile is None:  # tried on one GPU, not yet on several or with activations computed again
+        plain = processes.count() == 1 and not checkpoint_activations
+        compile = plain and where.type == "cuda" and dtype == torch.bfloat16 and _compiler_missing(where) is None
+    elif compile and (missing := _compiler_missing(where)):
+        raise InputError(f"--compile: {missing}, or leave --compile out")
     options = {
         "logging_steps": log_every,
         "save_steps": save_every,
@@ -345,14 +349,14 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
         )
 
 
-def _check_compiler(device: torch.device) -> None:
+def _compiler_missing(device: torch.device) -> str | None:
+    """Say what is missing to compile for a device; None if nothing is."""
     variable, *usual = COMPILERS.get(device.type, COMPILERS["cpu"])
     wanted = [os.environ[variable]] if os.environ.get(variable) else usual
-    if not any(shutil.which(name) for name in wanted):
-        raise InputError(
-            f"--compile: a C compiler is required, {' or '.join(wanted)}, and there is none here; install one, name it "
-            f"in {variable}, or leave --compile out"
-        )
+    if any(shutil.which(name) for name in wanted):
+        return None
+    words = f"a C compiler is required, {' or '.join(wanted)}, and there is none here"
+    return f"{words}; install one, name it in {variable}"
 
 
 def _evaluation_batches(windows: Sequence[Window], most: int, corpus: Corpus) -> list[MaskedBatch]:
