@@ -4,6 +4,7 @@ import math
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,35 @@ def test_every_set_that_can_be_trained_is(
     again = suite.benchmark(sets, model, tmp_path / "out", seeds=2, **TUNE)
     assert [(one.name, one.seed) for one in trained] == [("tf/0", 1)]
     assert again == lines
+
+
+def test_fits_side_by_side_are_the_same_fits(
+    sets: Path, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    alone = suite.benchmark(sets, model, tmp_path / "alone", seeds=2, **TUNE)
+    capfd.readouterr()
+    together = suite.benchmark(sets, model, tmp_path / "together", seeds=2, jobs=2, **TUNE)
+    said = capfd.readouterr().err
+    assert together == alone
+    assert len(re.findall(r"seed \d: done \(\d of 4\)", said)) == 4
+    assert "epochs, batches" not in said  # what each fit says is in its log
+    assert "epochs, batches" in (tmp_path / "together/logs/tf_0_1_1.log").read_text()
+    assert (
+        suite.benchmark(sets, model, tmp_path / "together", seeds=2, jobs=2, **TUNE) == alone
+    )  # nothing is left to do
+    with pytest.raises(InputError, match="no data set is left"):
+        suite.benchmark(sets, model, tmp_path / "none", jobs=2, only=["nothing"], **TUNE)
+
+
+def _killed(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_fit_that_is_killed_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "_fit_aside", _killed)
+    work = {suite.Fit("tf/0", tmp_path, seed, 1.0): () for seed in range(2)}
+    with pytest.raises(InputError, match="the same command goes on, with fewer --jobs if memory ran short"):
+        list(suite._side_by_side(work, 2, tmp_path / "logs"))
 
 
 def test_a_learning_curve_of_numbers(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:

@@ -37,6 +37,9 @@ def benchmark(
     ] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", help="As in finetune.", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="As in finetune.", min=0.0)] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", help="Fits at the same time; a small model leaves most of a GPU idle.", min=1)
+    ] = 1,
     overwrite: Overwrite = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -55,6 +58,7 @@ def benchmark(
             only=only or (),
             rows=rows,
             label=label or (),
+            jobs=jobs,
             overwrite=overwrite,
             method=method,
             features=features,

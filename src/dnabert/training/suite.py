@@ -1,16 +1,21 @@
 """Many data sets with one command: fine-tune on each with several seeds, go on where it stopped, one table."""
 
+import contextlib
 import json
 import math
+import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet
+import torch
 
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing
@@ -75,6 +80,7 @@ def benchmark(
     only: Sequence[str] = (),
     rows: int | None = None,
     label: Sequence[str] = (),
+    jobs: int = 1,
     overwrite: bool = False,
     **options: Any,
 ) -> list[Summary]:
@@ -99,6 +105,9 @@ def benchmark(
         Train on this many rows alone, with the same proportions of classes.
     label : sequence of str
         Columns of labels, `label` by default.
+    jobs : int
+        Fits at the same time, each in a process of its own that gets its share of the cores and writes what it says to
+        `logs`. A small model leaves most of a GPU idle.
     overwrite : bool
         Start anew.
     **options
@@ -128,13 +137,62 @@ def benchmark(
     settings = {"suite": str(Path(suite).resolve()), "model": str(model), "protocol": protocol, "rows": rows}
     settings |= {"label": list(label) or None} | options
     folder = _claim(out, settings, overwrite)
-    for number, fit in enumerate(fits):
-        place = _place(folder, fit, len(shares) > 1)
-        if not (place / (COMPARISON if options.get("baselines") else RECORD)).is_file():
-            say(f"--- {fit.name}, seed {fit.seed} ({number + 1} of {len(fits)})")
-            _fit(fit, model, place, protocol, rows, label, options)
-        _write(folder, [row for done in fits[: number + 1] for row in _rows(folder, done, len(shares) > 1)])
+    places = {fit: _place(folder, fit, len(shares) > 1) for fit in fits}
+    last = COMPARISON if options.get("baselines") else RECORD  # the file that is written last
+
+    def write() -> int:
+        done = [fit for fit in fits if (places[fit] / last).is_file()]
+        _write(folder, [row for fit in done for row in _rows(places[fit], fit)])
+        return len(done)
+
+    work = {
+        fit: (fit, model, place, protocol, rows, label, options)
+        for fit, place in places.items()
+        if not (place / last).is_file()
+    }
+    if jobs == 1:
+        for fit, arguments in work.items():
+            say(f"--- {fit.name}, seed {fit.seed} ({write() + 1} of {len(fits)})")
+            _fit(*arguments)
+    else:
+        for fit in _side_by_side(work, min(jobs, len(work)), folder / "logs"):
+            say(f"{fit.name}, seed {fit.seed}: done ({write()} of {len(fits)})")
+    write()
     return summarise(folder)
+
+
+def _side_by_side(work: Mapping[Fit, tuple[Any, ...]], jobs: int, logs: Path) -> Iterator[Fit]:
+    """Compute fits in some processes and give each as it is done."""
+    if not work:
+        return
+    logs.mkdir(exist_ok=True)
+    threads = max(1, torch.get_num_threads() // jobs)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _share_cores, (threads,))
+    try:
+        running = {
+            pool.submit(_fit_aside, logs / f"{fit.name.replace('/', '_')}_{fit.share:g}_{fit.seed}.log", *one): fit
+            for fit, one in work.items()
+        }
+        for future in as_completed(running):
+            future.result()
+            yield running[future]
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"{logs.parent}: the process of a fit was ended from outside; the same command goes on, with fewer --jobs "
+            "if memory ran short"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)  # those that run come to an end, or to their next checkpoint
+
+
+def _share_cores(threads: int) -> None:
+    torch.set_num_threads(threads)
+
+
+def _fit_aside(log: Path, *arguments: Any) -> None:
+    """Fit and let the words go to a file."""
+    with log.open("a") as out, contextlib.redirect_stderr(out):
+        _fit(*arguments)
 
 
 def summarise(folder: str | os.PathLike[str]) -> list[Summary]:
@@ -247,9 +305,8 @@ def _fit(
         temporary.write_text(json.dumps(time.monotonic() - start))
 
 
-def _rows(folder: Path, fit: Fit, curve: bool) -> Iterator[dict[str, Any]]:
+def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
     """Read what a finished fit left, one row a model."""
-    place = _place(folder, fit, curve)
     record = json.loads((place / RECORD).read_text())
     evaluations = json.loads((place / "metrics.json").read_text())
     split = "test" if "test" in evaluations else "dev"
