@@ -23,7 +23,7 @@ from dnabert.progress import say
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, initial, leakage, metrics, splits, targets
 from dnabert.training.data import Data, as_paths, read_splits, resolved
-from dnabert.training.items import Packer, Rows, Scale, into_units, out_of_units, passes_for, standardise, weights_of
+from dnabert.training.items import Packer, Rows, Scale, into_units, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
@@ -34,7 +34,6 @@ from dnabert.training.trainer import (
     StopOnInterrupt,
     check_rate,
     delete_checkpoints,
-    last_checkpoint,
     start_run,
     train_to_end,
     training_arguments,
@@ -52,18 +51,17 @@ how the original collapses to one class."""
 EPOCHS = (6, 30)
 """Fewest and most epochs. Six, as many as the convolutional baselines make at least: on a large set of binding sites
 more still helped (`benchmarks/results/pretrain-recipes.md`)."""
-METHODS = ("full", "staged", "lora", "frozen")
-"""What is learned: all weights at once, the head alone and then all, adapters and the head, or the head alone."""
+METHODS = ("full", "lora", "frozen")
+"""What is learned: all weights, adapters and the head, or the head alone."""
 UNUSED = {
     "full": ("rank",),
-    "staged": ("rank",),
     "lora": (),
     "frozen": ("rank", "epochs", "learning_rate", "batch_size", "dropout", "layer_decay"),
 }
 """Options that say how weights are learned, by the method that does not learn that way."""
-FEATURES = {"full": "mean", "staged": "layers", "lora": "mean", "frozen": "layers"}
+FEATURES = {"full": "mean", "lora": "mean", "frozen": "layers"}
 """What the head reads if nothing is said: what is not learned tells more in all of its layers than in the last."""
-RATES = {"full": 3e-5, "staged": 1e-5, "lora": 3e-4, "frozen": 0.0}
+RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
 TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
 """Tokens of a training batch that stand in memory together; larger batches are added up from parts."""
@@ -258,8 +256,8 @@ def finetune(
     )
     truths = [None if part is None else targets.truth(part, found) for part in parts]
     features = features or FEATURES[method]
-    if method in ("frozen", "staged"):
-        _check_linear(method, found, features, long)
+    if method == "frozen":
+        _check_frozen(found, features, long)
     strand = strand or "given"
     loaded = initial.load(
         model,
@@ -327,14 +325,14 @@ def finetune(
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
 
 
-def _check_linear(method: str, task: Task, features: str, long: str | None) -> None:
+def _check_frozen(task: Task, features: str, long: str | None) -> None:
     """Raise InputError where an option asks for what a head alone cannot learn."""
     if task.kind == "per-base":
-        raise InputError(f"--method {method}: a class for each base needs the encoder to learn; give full or lora")
+        raise InputError("--method frozen: a class for each base needs the encoder to learn; give full or lora")
     if features == "cls":
-        raise InputError(f"--method {method} reads means of the k-mers, not [CLS]; leave --features cls out")
+        raise InputError("--method frozen reads means of the k-mers, not [CLS]; leave --features cls out")
     if long not in (None, "mean"):
-        raise InputError(f"--method {method} pools windows by their mean; leave --long {long} out, or give --long mean")
+        raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
 
 
 class _Job(NamedTuple):
@@ -375,10 +373,6 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
         metric_for_best_model=MAIN[truth.task],
         greater_is_better=True,
     )
-    if settings["method"] == "staged" and not (resume and last_checkpoint(job.folder)):
-        _fit_frozen(job)
-        if scale is not None:
-            out_of_units(loaded.model.classifier, scale)
     adapted = None
     if settings["method"] == "lora":
         adapted = adapters.add(loaded.model, settings["model"], settings["rank"], settings["seed"])

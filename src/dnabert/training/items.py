@@ -176,11 +176,3 @@ def into_units(layer: nn.Linear, scale: Scale) -> None:
     with torch.no_grad():
         layer.weight.mul_(deviation[:, None])
         layer.bias.mul_(deviation).add_(mean)
-
-
-def out_of_units(layer: nn.Linear, scale: Scale) -> None:
-    """Undo `into_units`."""
-    mean, deviation = (torch.from_numpy(part).float().to(layer.weight.device) for part in scale)
-    with torch.no_grad():
-        layer.weight.div_(deviation[:, None])
-        layer.bias.sub_(mean).div_(deviation)
