@@ -16,7 +16,7 @@ import transformers
 import dnabert
 from dnabert.errors import InputError
 from dnabert.inference import embed as embed_module
-from dnabert.inference import engine
+from dnabert.inference import engine, prepared
 from dnabert.inference import predict as predict_module
 from dnabert.inference.loaded import LoadedModel
 from dnabert.inference.prepared import prepare
@@ -87,10 +87,12 @@ def test_threads_change_nothing(classifier: Path, sequences: list[str]) -> None:
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("products", ["_ONEDNN", "_PLAIN"])
 @pytest.mark.parametrize("pooling", ["mean", "layers", "cls"])
 def test_layers_laid_out_for_the_processor_equal_the_models_own(
-    classifier: Path, sequences: list[str], pooling: str
+    classifier: Path, sequences: list[str], pooling: str, products: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(prepared, "_ONEDNN", getattr(prepared, products))  # the plain ones are a GPU's
     started = engine.start(classifier, "cpu", "float32")
     layers = prepare(started.checkpoint.model.bert, torch.float32)
     assert layers is not None, "torch here has oneDNN"

@@ -15,7 +15,7 @@ from dnabert.model import checkpoint
 from dnabert.model.heads import loss_of
 from dnabert.sequence import tables
 from dnabert.training import finetune as finetuning
-from dnabert.training import suite
+from dnabert.training import frozen, suite
 from tests.conftest import random_dna, tiny_model, write_bound, write_splits
 from tests.training.test_tasks import TUNE, spliced
 
@@ -112,6 +112,45 @@ def test_a_frozen_encoder_with_logistic_regression(
     again = dnabert.evaluate(result.folder, data, precision="float32")
     main = "mcc" if strand == "given" else "accuracy"
     assert again.metrics[main] == result.test.metrics[main]
+
+
+@pytest.mark.parametrize("better", ["full", "frozen"])
+def test_with_few_rows_dev_chooses_what_is_learned(
+    better: str, model: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    if better == "full":  # a head alone that has next to no weights
+        monkeypatch.setattr(frozen, "STRENGTHS", (1e-9,))
+    else:
+        monkeypatch.setitem(finetuning.RATES, "auto", 1e-9)
+        monkeypatch.setitem(finetuning.RATES, "full", 1e-9)
+    chosen = dnabert.finetune(data, model, tmp_path / "auto", **FROZEN)
+    alike = dnabert.finetune(data, model, tmp_path / better, method=better, **FROZEN)
+    assert chosen.test is not None
+    assert alike.test is not None
+    assert chosen.test.metrics == alike.test.metrics
+    config = checkpoint.load(chosen.folder).model.config
+    assert config.features == ("layers" if better == "frozen" else "mean")
+    assert checkpoint.read_record(chosen.folder)["settings"]["method"] == better
+    entries = [json.loads(line) for line in (chosen.folder / "log.jsonl").read_text().splitlines()]
+    assert any("strength" in entry for entry in entries)
+    assert any("loss" in entry or "train_runtime" in entry for entry in entries)
+
+
+def test_what_only_all_weights_can_follow_is_theirs(
+    model: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    quick = FROZEN | {"epochs": 1}
+    monkeypatch.setattr(frozen, "fit", None)  # nothing may call it
+    options: list[dict[str, Any]] = [{}, {"from_scratch": True}, {"keep": "kmers"}, {"features": "cls"}]
+    for i, given in enumerate(options):
+        result = dnabert.finetune(data, model, tmp_path / f"out{i}", **quick, **given)
+        assert json.loads((result.folder / "run.json").read_text())["method"] == "full"
+    monkeypatch.setattr(finetuning, "FEW", 10)
+    monkeypatch.setattr(finetuning, "EPOCHS", (1, 1))
+    result = dnabert.finetune(data, model, tmp_path / "many", **FROZEN)
+    assert json.loads((result.folder / "run.json").read_text())["method"] == "full"
 
 
 def test_a_frozen_encoder_lets_classes_count_alike(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:

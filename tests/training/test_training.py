@@ -131,6 +131,12 @@ def test_sources_are_told_apart_by_a_head_that_is_not_kept(
     assert not [name for name in weights if "source" in name]
     assert transformers.BertForMaskedLM.from_pretrained(result.folder)
     assert "source_accuracy" not in dnabert.pretrain(files, tmp_path / "no", **settings | {"tell_apart": 0.0}).metrics
+    by_default = {name: value for name, value in settings.items() if name != "tell_apart"} | {"steps": 1}
+    other = tmp_path / "other.csv"
+    other.write_text("sequence\n" + f"{'ACGT' * 9}\n" * 50)
+    for given, expected in (([table, other], True), (files, False)):
+        metrics = dnabert.pretrain(given, tmp_path / f"default{expected}", **by_default).metrics
+        assert ("source_accuracy" in metrics) == expected
     alike = dnabert.pretrain(sources, tmp_path / "alike", **settings | {"steps": 5})
     assert 0.2 < alike.metrics["source_accuracy"] < 0.8  # nothing tells random bases from random bases
 

@@ -27,7 +27,7 @@ def benchmark(
     ] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Train on this many rows alone.", min=1)] = None,
     label: LabelColumns = None,
-    method: Annotated[str, typer.Option("--method", help="full, lora or frozen, as in finetune.")] = "full",
+    method: Annotated[str, typer.Option("--method", help="auto, full, lora or frozen, as in finetune.")] = "auto",
     features: Features = None,
     keep: Keep = "all",
     from_scratch: FromScratch = False,

@@ -69,8 +69,13 @@ def finetune(
     ] = None,
     window: Annotated[int | None, typer.Option("--window", help="Bases of a window of --long.", min=1)] = None,
     method: Annotated[
-        str, typer.Option("--method", help="full, lora (small matrices), or frozen (logistic regression on vectors).")
-    ] = "full",
+        str,
+        typer.Option(
+            "--method",
+            help="full, lora (small matrices), frozen (logistic regression on vectors), or auto: full, with few rows "
+            "also frozen, and the better one on dev.",
+        ),
+    ] = "auto",
     rank: Annotated[int, typer.Option("--rank", help="Rows of the matrices of lora.", min=1)] = 8,
     keep: Keep = "all",
     from_scratch: FromScratch = False,

@@ -32,9 +32,13 @@ def pretrain(
         typer.Option("--weights", help="Share of the bases read from each file, e.g. 1,0.5; default: what it holds."),
     ] = None,
     tell_apart: Annotated[
-        float,
-        typer.Option("--tell-apart", help="Weight of learning also which file each window is from, beside 1; 0: not."),
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            "--tell-apart",
+            help="Weight of learning also which file each window is from; default: 1 with several tables, else 0.",
+            show_default=False,
+        ),
+    ] = None,
     holdout: Annotated[
         list[str] | None,
         typer.Option("--holdout", help="Contig to evaluate on (repeat for more), or a fraction of all [0.02]."),

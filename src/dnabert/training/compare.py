@@ -161,11 +161,10 @@ def _from_scratch(folder: Path, options: dict[str, Any]) -> bool:
         say(f"{FROM_SCRATCH}: complete")
         return True
     begun = (folder / RUN).is_file()
-    if options["method"] != "full":
-        options = options | {"method": "full", "learning_rate": None, "rank": RANK}
-    return finetune(
-        **options | {"out": folder, "keep": "all", "from_scratch": True, "resume": begun, "overwrite": False}
-    ).finished
+    if options["method"] not in ("auto", "full"):
+        options = options | {"learning_rate": None, "rank": RANK}
+    own = {"method": "full", "keep": "all", "from_scratch": True}
+    return finetune(**options | own | {"out": folder, "resume": begun, "overwrite": False}).finished
 
 
 def _compare(
@@ -212,12 +211,13 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
         "processes": processes.count(),
     }
     model = (
-        *("long", "window", "method", "rank", "keep", "from_scratch"),
+        *("long", "window", "rank", "keep", "from_scratch"),
         *("class_weights", "layer_decay", "dropout"),
     )
     known |= {name: options[name] for name in (*model, "split_by", "length", "rows", "share", "batch_size", "seed")}
     by_default = ("features", "task", "epochs", "learning_rate")
-    return known | {name: options[name] for name in by_default if options[name] is not None}
+    known |= {name: options[name] for name in by_default if options[name] is not None}
+    return known if options["method"] == "auto" else known | {"method": options["method"]}
 
 
 def _seconds(folder: Path) -> float | None:

@@ -3,7 +3,8 @@
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ from dnabert.inference import engine
 from dnabert.inference.engine import Engine
 from dnabert.inference.predict import OUTPUTS, STRANDS, predict
 from dnabert.model import adapters, checkpoint
+from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import choose_precision, describe, within_memory
 from dnabert.progress import say
 from dnabert.sequence.tables import Table
@@ -51,17 +53,22 @@ how the original collapses to one class."""
 EPOCHS = (6, 30)
 """Fewest and most epochs. Six, as many as the convolutional baselines make at least: on a large set of binding sites
 more still helped (`benchmarks/results/pretrain-recipes.md`)."""
-METHODS = ("full", "lora", "frozen")
-"""What is learned: all weights, adapters and the head, or the head alone."""
+METHODS = ("auto", "full", "lora", "frozen")
+"""What is learned: all weights, adapters and the head, or the head alone; `auto` is the first, and with few labels the
+last beside it, of which dev chooses."""
+FEW = 2000
+"""Training rows up to which `auto` tries both. With 500, either was the better one on some sets of GUE
+(`benchmarks/results/few_labels.json`); the head alone takes seconds."""
 UNUSED = {
+    "auto": ("rank",),
     "full": ("rank",),
     "lora": (),
     "frozen": ("rank", "epochs", "learning_rate", "batch_size", "dropout", "layer_decay"),
 }
 """Options that say how weights are learned, by the method that does not learn that way."""
-FEATURES = {"full": "mean", "lora": "mean", "frozen": "layers"}
+FEATURES = {"auto": "mean", "full": "mean", "lora": "mean", "frozen": "layers"}
 """What the head reads if nothing is said: what is not learned tells more in all of its layers than in the last."""
-RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
+RATES = {"auto": 3e-5, "full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
 TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
 """Tokens of a training batch that stand in memory together; larger batches are added up from parts."""
@@ -111,7 +118,7 @@ def finetune(
     features: str | None = None,
     long: str | None = None,
     window: int | None = None,
-    method: str = "full",
+    method: str = "auto",
     rank: int = adapters.RANK,
     keep: str = "all",
     from_scratch: bool = False,
@@ -173,9 +180,11 @@ def finetune(
     window : int, optional
         Bases of a window; the longest the model takes by default.
     method : str
-        `full`: all weights are learned. `lora`: small matrices beside them, and the head; the model is written whole,
-        and the matrices alone in `adapter`. `frozen`: logistic regression (or ridge) on the means of the layers, the
-        cheapest.
+        `auto`: `full`, and where no more than `FEW` rows are trained on also `frozen`, of which the better one on dev
+        is kept; not where an option says how weights are learned or what the head reads, for a class a base, for long
+        sequences, or with `keep` or `from_scratch`. `full`: all weights are learned. `lora`: small matrices beside
+        them, and the head; the model is written whole, and the matrices alone in `adapter`. `frozen`: logistic
+        regression (or ridge) on the means of the layers, the cheapest.
     rank : int
         Rows of the small matrices of `lora`.
     keep : str
@@ -255,16 +264,18 @@ def finetune(
         seed=seed,
     )
     truths = [None if part is None else targets.truth(part, found) for part in parts]
+    if method == "auto" and not _few(parts, found, options):
+        method = "full"
     features = features or FEATURES[method]
     if method == "frozen":
         _check_frozen(found, features, long)
     strand = strand or "given"
-    loaded = initial.load(
+    start = partial(
+        initial.load,
         model,
         found,
         parts,
         strand=strand,
-        features=features,
         long=long,
         window=window,
         keep=keep,
@@ -272,6 +283,7 @@ def finetune(
         dropout=dropout,
         seed=seed,
     )
+    loaded = start(features=features)
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
     settings: dict[str, Any] = {
         "data": [str(Path(path).resolve()) for path in as_paths(data)],
@@ -310,7 +322,8 @@ def finetune(
     # layers laid out for inference would not see the weights change
     started = engine.start(loaded, device, precision) if method == "frozen" else Engine(loaded, where, dtype)
     job = _Job(started, parts, truths, settings, start_run(out, settings, resume, overwrite))
-    what = method if keep == "all" else f"{method}, its k-mers alone"
+    words = "all weights, or the head alone if that is better on dev" if method == "auto" else method
+    what = words if keep == "all" else f"{words}, its k-mers alone"
     say(
         f"Fine-tuning {'from scratch' if from_scratch else model} ({what}) on {parts.train.rows:,} rows, "
         f"{_words(found)}, strand {strand}; {describe(where, job.engine.precision)}"
@@ -321,8 +334,17 @@ def finetune(
     log = _fit_frozen(job) if method == "frozen" else _train(job, resume, log_every)
     if log is None or not processes.is_first():
         return Finetuned(job.folder, found, None, None, finished=log is not None)
+    if method == "auto":
+        job, log = _or_frozen(job, log, start(features=FEATURES["frozen"]), device, precision)
     evaluations = _finish(job, log)
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
+
+
+def _few(parts: Splits, task: Task, options: Mapping[str, Any]) -> bool:
+    """Whether `auto` tries the head alone too: few rows, and nothing asked for that it could not follow."""
+    asked = (*UNUSED["frozen"], "features", "long", "keep", "from_scratch")
+    usual = signature(finetune).parameters
+    return parts.train.rows <= FEW and task.kind != "per-base" and all(options[x] == usual[x].default for x in asked)
 
 
 def _check_frozen(task: Task, features: str, long: str | None) -> None:
@@ -412,6 +434,22 @@ def parts_of_a_batch(size: int, at_once: int) -> int:
 def _fit_frozen(job: _Job) -> list[Metrics]:
     truths = (_known(job.truths[0]), _known(job.truths[1]))
     return frozen.fit(job.engine, job.parts.train, job.parts.dev, truths, job.settings["strand"] == "both")
+
+
+def _or_frozen(
+    job: _Job, log: list[Metrics], anew: Checkpoint, device: str, precision: str
+) -> tuple[_Job, list[Metrics]]:
+    """Fit the head alone on a model `anew`, and keep what is better on dev, with the log of both."""
+    anew.model.class_weights = job.engine.checkpoint.model.class_weights
+    other = job._replace(engine=engine.start(anew, device, precision))
+    logs = {"full": log, "frozen": _fit_frozen(other)}
+    metric = MAIN[_known(job.truths[0]).task]
+    best = {name: max(entry.get(f"eval_{metric}", -math.inf) for entry in entries) for name, entries in logs.items()}
+    method = "frozen" if best["frozen"] > best["full"] else "full"
+    say(f"Held out: {metric} {best['full']:.3f} with all weights learned, {best['frozen']:.3f} with the head alone")
+    job = other if method == "frozen" else job
+    chosen = {"method": method, "features": FEATURES[method]}
+    return job._replace(settings=job.settings | chosen), [*logs["full"], *logs["frozen"]]
 
 
 def _finish(job: _Job, log: list[Metrics]) -> dict[str, Evaluation | None]:

@@ -21,6 +21,7 @@ from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import DeviceMemoryError, choose_precision, describe, within_memory
 from dnabert.model.flops import forward_flops, peak_flops
 from dnabert.progress import say
+from dnabert.sequence import tables
 from dnabert.sequence.genome import Genome
 from dnabert.sequence.kmers import K_RANGE
 from dnabert.training import hidden, masking
@@ -104,7 +105,7 @@ def pretrain(
     preset: str = "mini",
     mask: str = "dnabert",
     weights: Sequence[float] | None = None,
-    tell_apart: float = 0.0,
+    tell_apart: float | None = None,
     holdout: Sequence[str] = ("0.02",),
     max_length: int = 510,
     steps: int | None = None,
@@ -138,11 +139,12 @@ def pretrain(
         Masking policy: `dnabert`, `span`, `growing` or `original`.
     weights : sequence of float, optional
         Relative share of the bases read from each source; by default what each holds.
-    tell_apart : float
+    tell_apart : float, optional
         Weight of a second lesson beside the masked tokens, 0 for none: which of the sources each window is from, by a
         head on the mean of its k-mers that the finished model does not have. What tells sets of sequences apart (the
         motifs of their factors, say) is what a classifier needs, and no labels are. The loss in the log is then the
-        weighted sum of both, but for that of held-out windows, which is of the tokens alone.
+        weighted sum of both, but for that of held-out windows, which is of the tokens alone. By default 1 where two or
+        more of the sources are tables, else 0.
     holdout : sequence of str
         Contigs to keep for evaluation, or one fraction (0 to 1) of each contig, its middle, and of a table's rows.
     max_length : int
@@ -187,6 +189,8 @@ def pretrain(
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)
     check_rate(learning_rate)
+    if tell_apart is None:
+        tell_apart = float(sum(tables.is_table(Path(path)) for path in sources) >= 2)
     if not 0 <= tell_apart < math.inf:
         raise InputError(f"--tell-apart {tell_apart:g}: a weight of 0 (no second lesson) or more is required")
     if tell_apart and len(sources) < 2:

@@ -292,7 +292,7 @@ def _fit(
     start = time.monotonic()
     settings: dict[str, Any] = {}
     if protocol == "dream":
-        settings = {name: value for name, value in DREAM.items() if name not in UNUSED[options.get("method", "full")]}
+        settings = {name: value for name, value in DREAM.items() if name not in UNUSED[options.get("method", "auto")]}
         settings["task"] = "regression"
     if protocol == "gue":
         settings["strand"] = published.strand_of(fit.name)
