@@ -113,6 +113,42 @@ def test_a_table_of_sequences_beside_a_genome_is_pretrained_on(genome: Path, tmp
     assert dnabert.pretrain([table], tmp_path / "alone", **settings).metrics["hidden_bases"] > 0
 
 
+def test_a_model_is_trained_further(genome: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    quick = {name: value for name, value in SMALL.items() if name not in ("k", "preset")}
+    quick |= {"holdout": ("0.2",), "precision": "float32"}
+    first = dnabert.pretrain([genome], tmp_path / "first", **SMALL | quick | {"steps": 60})
+    table = tmp_path / "own.csv"
+    table.write_text("sequence\n" + "".join(f"{'GATTACAGCC' * 4}{random_dna(8, rng)}\n" for _ in range(60)))
+    further = dnabert.pretrain([table], tmp_path / "further", model=first.folder, **quick | {"steps": 40})
+    anew = dnabert.pretrain([table], tmp_path / "anew", **SMALL | quick | {"steps": 1, "learning_rate": 1e-9})
+    unmoved = dnabert.pretrain(
+        [table], tmp_path / "unmoved", model=first.folder, **quick | {"steps": 1, "learning_rate": 1e-9}
+    )
+    before, after = (load_file(one.folder / "model.safetensors") for one in (first, unmoved))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)  # it starts where that ended
+    assert further.metrics["base_loss"] < min(unmoved.metrics["base_loss"], anew.metrics["base_loss"])
+    shapes = [checkpoint.load(one.folder) for one in (first, further)]
+    assert (shapes[0].k, shapes[0].model.config.hidden_size) == (shapes[1].k, shapes[1].model.config.hidden_size)
+    assert checkpoint.read_record(further.folder)["settings"]["model"] == str(first.folder)
+
+
+def test_what_cannot_be_trained_further_is_refused(genome: Path, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "model", k=3)
+    classifier = tiny_model(tmp_path / "classifier", "classification", labels=("a", "b"))
+    for options, message in (
+        ({"model": model, "k": 4, "preset": "mini"}, "--k 4 and --preset mini: a model to go on from has its own"),
+        ({"model": classifier}, "a masked language model with a token at each base is required; it predicts classif"),
+        ({"model": model, "max_length": 511}, "--max-length 511: the model takes 510 k-mers"),
+        ({"model": tmp_path / "nowhere"}, "no such model directory"),
+    ):
+        with pytest.raises(InputError, match=message):
+            dnabert.pretrain([genome], tmp_path / "out", **options)
+        assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="the model to start from"):
+        dnabert.pretrain([genome], model, model=model, overwrite=True)
+    assert (model / "config.json").is_file()
+
+
 def test_sources_are_told_apart_by_a_head_that_is_not_kept(
     tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

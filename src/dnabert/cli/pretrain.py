@@ -15,10 +15,21 @@ def pretrain(
         list[Path], typer.Argument(metavar="SOURCE...", help="FASTA files, or tables of sequences (labels ignored).")
     ],
     out: Out,
-    k: Annotated[int, typer.Option("--k", help="Bases per token, 1 to 8.")] = 6,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Pre-trained model to go on from; default: a new one.", show_default=False),
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", help="Bases per token of a new model, 1 to 8 [6].", show_default=False)
+    ] = None,
     preset: Annotated[
-        str, typer.Option("--preset", help="mini (4 layers x 256), small (6 x 512) or base (12 x 768, the paper's).")
-    ] = "mini",
+        str | None,
+        typer.Option(
+            "--preset",
+            help="Size of a new model: mini (4 layers x 256) [mini], small (6 x 512) or base (12 x 768, the paper's).",
+            show_default=False,
+        ),
+    ] = None,
     mask: Annotated[
         str,
         typer.Option(
@@ -79,6 +90,7 @@ def pretrain(
     result = training.pretrain(
         sources,
         out,
+        model=model,
         k=k,
         preset=preset,
         mask=mask,

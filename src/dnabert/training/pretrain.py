@@ -26,6 +26,7 @@ from dnabert.sequence.genome import Genome
 from dnabert.sequence.kmers import K_RANGE
 from dnabert.training import hidden, masking
 from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, of_fixed_shape, training_batch
+from dnabert.training.initial import check_apart
 from dnabert.training.regions import SHORTEST, Regions, Window, open_source, region_bounds, split_regions, tile
 from dnabert.training.trainer import (
     Metrics,
@@ -101,8 +102,9 @@ def pretrain(
     sources: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     *,
-    k: int = 6,
-    preset: str = "mini",
+    model: str | os.PathLike[str] | None = None,
+    k: int | None = None,
+    preset: str | None = None,
     mask: str = "dnabert",
     weights: Sequence[float] | None = None,
     tell_apart: float | None = None,
@@ -131,10 +133,13 @@ def pretrain(
         FASTA files, and tables of sequences (TSV, CSV, Parquet), whose labels are not looked at.
     out : path
         The model directory to write.
-    k : int
-        Bases per token, 1 to 8.
-    preset : str
-        `base`, `small` or `mini`.
+    model : path, optional
+        A pre-trained model directory to go on from, on sequences of a task's own for example. By default weights are
+        new.
+    k : int, optional
+        Bases per token, 1 to 8, of a new model; 6 by default.
+    preset : str, optional
+        Size of a new model: `base`, `small` or `mini`, the default.
     mask : str
         Masking policy: `dnabert`, `span`, `growing` or `original`.
     weights : sequence of float, optional
@@ -184,7 +189,10 @@ def pretrain(
     """
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
-    presets.preset(preset), masking.policy(mask)  # each raises where there is no such thing
+    masking.policy(mask)  # raises where there is no such thing
+    k, preset = _shape(model, k, preset, max_length)
+    if model is not None:
+        check_apart(model, out)
     recipe = RECIPES[preset]
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)
@@ -200,6 +208,7 @@ def pretrain(
         "weights": None if weights is None else list(weights),
         "tell_apart": tell_apart,
         "holdout": list(holdout),
+        "model": None if model is None else str(model),
         "k": k,
         "preset": preset,
         "mask": mask,
@@ -298,8 +307,12 @@ def _train(
         settings["max_length"],
         steps * accumulate * processes.count(),
     )
-    config = presets.configuration(presets.preset(settings["preset"]), k)
-    model = presets.new_model(config, "masked-lm", k, settings["seed"])
+    if settings["model"] is None:
+        config = presets.configuration(presets.preset(settings["preset"]), k)
+        model = presets.new_model(config, "masked-lm", k, settings["seed"])
+    else:
+        model = checkpoint.load(settings["model"], hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).model
+        config = model.config
     if settings["tell_apart"]:
         model.tell_apart(len(ground.sources), settings["tell_apart"])
     if checkpoint_activations:
@@ -339,6 +352,25 @@ def _train(
     checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
     delete_checkpoints(folder)
     return Pretrained(folder, steps, metrics, finished=True)
+
+
+def _shape(model: str | os.PathLike[str] | None, k: int | None, preset: str | None, max_length: int) -> tuple[int, str]:
+    """Return k and the preset whose recipe is followed: of a new model as asked, else those that fit the model."""
+    if model is None:
+        k, preset = 6 if k is None else k, preset or "mini"
+        presets.preset(preset)  # raises where there is no such thing
+        return k, preset
+    given = [f"--{name} {value}" for name, value in (("k", k), ("preset", preset)) if value is not None]
+    if given:
+        raise InputError(f"{' and '.join(given)}: a model to go on from has its own; leave out what --model says")
+    loaded = checkpoint.load(model)
+    if loaded.task != "masked-lm" or loaded.stride != 1:
+        what = f"predicts {loaded.task}" if loaded.task != "masked-lm" else f"has tokens every {loaded.stride} bases"
+        raise InputError(f"--model {model}: a masked language model with a token at each base is required; it {what}")
+    if max_length > loaded.longest:
+        raise InputError(f"--max-length {max_length}: the model takes {loaded.longest} k-mers; give as many or fewer")
+    hidden = loaded.model.config.hidden_size
+    return loaded.k, min(RECIPES, key=lambda name: abs(presets.PRESETS[name].hidden - hidden))
 
 
 def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
@@ -473,8 +505,9 @@ def _announce(
 ) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     bases, kept = (int(regions.lengths.sum()) for regions in (ground.train, ground.held))
+    what = settings["preset"] if settings["model"] is None else f"{settings['model']} further"
     say(
-        f"Pre-training {settings['preset']} ({parameters / 1e6:.1f} M parameters, k={settings['k']}) on {bases:,} "
+        f"Pre-training {what} ({parameters / 1e6:.1f} M parameters, k={settings['k']}) on {bases:,} "
         f"bases, {kept:,} held out; mask {settings['mask']}, {settings['steps']:,} steps of "
         f"{settings['batch_tokens']:,} tokens, peak rate {settings['learning_rate']:g}; {describe(device, precision)}"
     )
