@@ -118,7 +118,6 @@ def train_packed(
     model = presets.new_model(presets.configuration(presets.preset(preset), K), "masked-lm", K, 0)
     timer = StepTimer()
     dtype = choose_precision("auto", device)
-    profile = Profile(corpus.batches - PROFILED)
     arguments = training_arguments(
         folder,
         device,
@@ -133,11 +132,14 @@ def train_packed(
     stop = StopOnInterrupt()
     trainer = packed_trainer(model, arguments, corpus, [], stop, device, dtype, math.inf)
     trainer.add_callback(timer)
-    if device.type == "cuda":
-        trainer.add_callback(profile)
+    if device.type != "cuda":
+        train_to_end(trainer, folder, stop, resume=False)
+        return timer, {}
+    profile = Profile(corpus.batches - PROFILED)
+    trainer.add_callback(profile)
     train_to_end(trainer, folder, stop, resume=False)
-    del timer.ends[len(timer.ends) - PROFILED :]
-    return timer, profile.shares() if profile.kernels else {}
+    del timer.ends[-PROFILED:]
+    return timer, profile.shares()
 
 
 def train_padded(corpus: Corpus, preset: str, device: torch.device, bf16: bool, size: int, folder: Path) -> StepTimer:
@@ -203,7 +205,8 @@ def measure(way: str, preset: str, device: str, tokens: int, steps: int, size: i
     where = choose_device(device)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        corpus = inputs.corpus(write_genome(folder / "genome.fa", 1_000_000), tokens, steps + WARM_UP + PROFILED)
+        profiled = PROFILED if where.type == "cuda" and way.startswith("dnabert") else 0
+        corpus = inputs.corpus(write_genome(folder / "genome.fa", 1_000_000), tokens, steps + WARM_UP + profiled)
         lengths = np.concatenate([training_batch(corpus, i).batch.cu_seqlens.diff().numpy() for i in range(20)])
         if way.startswith("dnabert"):
             timer, kernels = train_packed(corpus, preset, where, way.endswith("compiled"), folder)
@@ -230,21 +233,23 @@ def measure(way: str, preset: str, device: str, tokens: int, steps: int, size: i
 def compare(ways: Mapping[str, Mapping[str, Any]], turns: int, **options: Any) -> dict[str, Any]:
     """Measure the ways, with `measure`'s options of each, in turns, each in a process of its own.
 
-    Ratios are of the first way to the others. A way that fails (because it does not fit into memory, say) is left out
-    and named.
+    Ratios are of the first way to the others. One of these that fails (because it does not fit into memory, say) is
+    left out and named; if the first fails, all ends.
     """
     results: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
     for name, own in [(name, own) for _ in range(turns) for name, own in ways.items()]:
         command = [sys.executable, "-m", "benchmarks.training", json.dumps(options | dict(own))]
         done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode and name == next(iter(ways)):
+            raise SystemExit(f"{name}: {done.stderr}")
         if done.returncode:
             failed[name] = done.stderr.strip()[-300:]
         else:
             results.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
     rates = {name: statistics.median([one["tokens/s"] for one in ones]) for name, ones in results.items()}
     memory = {name: max(one["peak memory (MB)"] for one in ones) for name, ones in results.items()}
-    first = next(iter(rates), "")
+    first = next(iter(ways))
     return {
         "tokens/s": rates,
         "peak memory (MB)": memory,

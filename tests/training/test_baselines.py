@@ -350,7 +350,11 @@ def test_the_model_from_scratch_is_trained_as_the_other_was(
     for method in ("full", "lora"):
         out = tmp_path / method
         dnabert.finetune(data, model, out, method=method, epochs=1, learning_rate=1e-3, device="cpu")
-        dnabert.finetune(data, model, out, method=method, baselines=True, resume=True, device="cpu")
+        if method == "lora":
+            with pytest.raises(InputError, match="method was lora, is auto"):
+                dnabert.finetune(data, model, out, baselines=True, resume=True, device="cpu")
+        given: dict[str, Any] = {} if method == "full" else {"method": method}  # the default is what became of it
+        dnabert.finetune(data, model, out, **given, baselines=True, resume=True, device="cpu")
         made = json.loads((out / "baselines/from-scratch/run.json").read_text())
         # an encoder that stays random would tell nothing: all weights are learned, with the rate for that
         assert (made["epochs"], made["method"], made["from_scratch"]) == (1, "full", True)

@@ -122,7 +122,6 @@ def test_with_few_rows_dev_chooses_what_is_learned(
     if better == "full":  # a head alone that has next to no weights
         monkeypatch.setattr(frozen, "STRENGTHS", (1e-9,))
     else:
-        monkeypatch.setitem(finetuning.RATES, "auto", 1e-9)
         monkeypatch.setitem(finetuning.RATES, "full", 1e-9)
     chosen = dnabert.finetune(data, model, tmp_path / "auto", **FROZEN)
     alike = dnabert.finetune(data, model, tmp_path / better, method=better, **FROZEN)
@@ -141,16 +140,33 @@ def test_what_only_all_weights_can_follow_is_theirs(
     model: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_bound(tmp_path / "data", rng)
-    quick = FROZEN | {"epochs": 1}
     monkeypatch.setattr(frozen, "fit", None)  # nothing may call it
-    options: list[dict[str, Any]] = [{}, {"from_scratch": True}, {"keep": "kmers"}, {"features": "cls"}]
+    monkeypatch.setattr(finetuning, "EPOCHS", (1, 1))
+    options: list[dict[str, Any]] = [{"epochs": 1}, {"from_scratch": True}, {"keep": "kmers"}, {"features": "cls"}]
+    options += [{"long": "mean", "window": 30}, {"dropout": 0.2}]
     for i, given in enumerate(options):
-        result = dnabert.finetune(data, model, tmp_path / f"out{i}", **quick, **given)
+        result = dnabert.finetune(data, model, tmp_path / f"out{i}", **FROZEN, **given)
         assert json.loads((result.folder / "run.json").read_text())["method"] == "full"
     monkeypatch.setattr(finetuning, "FEW", 10)
-    monkeypatch.setattr(finetuning, "EPOCHS", (1, 1))
     result = dnabert.finetune(data, model, tmp_path / "many", **FROZEN)
     assert json.loads((result.folder / "run.json").read_text())["method"] == "full"
+
+
+def test_dev_chooses_for_numbers_too(
+    model: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row() -> str:
+        sequence = random_dna(40, rng)
+        return f"{sequence}\t{100 + 7 * sequence.count('G')}"
+
+    data = write_splits(tmp_path / "data", "sequence\tlabel", row)
+    monkeypatch.setitem(finetuning.RATES, "full", 1e-9)
+    result = dnabert.finetune(data, model, tmp_path / "out", task="regression", **FROZEN)
+    assert checkpoint.read_record(result.folder)["settings"]["method"] == "frozen"
+    assert result.test is not None
+    assert result.test.metrics["pearson"].value > 0.7
+    predicted = dnabert.load(result.folder, precision="float32").predict(tables.read(data / "test.tsv")).outputs
+    assert 100 < predicted.mean() < 240  # in the units of the labels
 
 
 def test_a_frozen_encoder_lets_classes_count_alike(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:

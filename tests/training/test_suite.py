@@ -5,6 +5,9 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from dnabert.errors import InputError
 from dnabert.model import baselines, checkpoint
 from dnabert.training import published, suite
 from dnabert.training.data import read_splits
+from dnabert.training.trainer import last_checkpoint
 from tests.conftest import random_dna, run_command, tiny_model
 
 TUNE: dict[str, Any] = {"epochs": 1, "batch_size": 16, "device": "cpu", "precision": "float32"}
@@ -80,7 +84,7 @@ def test_fits_side_by_side_are_the_same_fits(
     assert together == alone
     assert len(re.findall(r"seed \d: done \(\d of 4\)", said)) == 4
     assert "epochs, batches" not in said  # what each fit says is in its log
-    assert "epochs, batches" in (tmp_path / "together/logs/tf_0_1_1.log").read_text()
+    assert "epochs, batches" in (tmp_path / "together/logs/tf/0/share1-seed1.log").read_text()
     assert (
         suite.benchmark(sets, model, tmp_path / "together", seeds=2, jobs=2, **TUNE) == alone
     )  # nothing is left to do
@@ -95,8 +99,35 @@ def _killed(*_: Any) -> None:
 def test_a_fit_that_is_killed_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "_fit_aside", _killed)
     work = {suite.Fit("tf/0", tmp_path, seed, 1.0): () for seed in range(2)}
-    with pytest.raises(InputError, match="the same command goes on, with fewer --jobs if memory ran short"):
-        list(suite._side_by_side(work, 2, tmp_path / "logs"))
+    with pytest.raises(InputError, match="tf/0, seed 0: its process ended before its time; the same command goes on"):
+        list(suite._side_by_side(work, 1, tmp_path / "logs"))
+    with pytest.raises(InputError, match="--jobs 0: 1 or more"):
+        suite.benchmark(tmp_path, tmp_path / "model", tmp_path / "out", jobs=0)
+
+
+def test_a_fit_beside_others_that_is_refused_is_named(sets: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"(tf/0|prom/prom_core_tata), seed 0: --task nonsense"):
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, jobs=2, task="nonsense", **TUNE)
+
+
+def test_fits_side_by_side_are_interrupted_and_go_on(sets: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "dnabert", "benchmark", sets, "--model", model, "--out", out, "--seeds", 1]
+    command += ["--jobs", 2, "--epochs", 500, "--learning-rate", 1e-4, "--device", "cpu"]
+    with subprocess.Popen([str(one) for one in command], stderr=subprocess.PIPE, text=True) as process:
+        log = out / "logs/tf/0/share1-seed0.log"
+        for _ in range(600):
+            if log.is_file() and "step" in log.read_text():
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "Stopping the fits that run" in said
+    assert "the same command goes on from here" in said
+    assert last_checkpoint(out / "runs/tf/0/seed0") is not None
+    assert "Stopping after this step" in log.read_text()
 
 
 def test_a_learning_curve_of_numbers(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:

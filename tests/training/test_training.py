@@ -138,6 +138,7 @@ def test_what_cannot_be_trained_further_is_refused(genome: Path, tmp_path: Path)
     for options, message in (
         ({"model": model, "k": 4, "preset": "mini"}, "--k 4 and --preset mini: a model to go on from has its own"),
         ({"model": classifier}, "a masked language model with a token at each base is required; it predicts classif"),
+        ({"model": model}, "--model: --steps is required too"),
         ({"model": model, "max_length": 511}, "--max-length 511: the model takes 510 k-mers"),
         ({"model": tmp_path / "nowhere"}, "no such model directory"),
     ):
@@ -471,6 +472,33 @@ def test_compiling_leaves_float32_whole(tmp_path: Path) -> None:
     """transformers would let a GPU's float32 products have fewer bits."""
     arguments = training_arguments(tmp_path, torch.device("cpu"), torch.bfloat16, torch_compile=True)
     assert arguments.tf32 is False
+
+
+def test_what_is_faster_compiled_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = pretraining._gains_from_compiling
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    monkeypatch.setattr(pretraining, "_compiler_missing", lambda _: None)
+    assert gains(gpu, torch.bfloat16, False)
+    assert not gains(cpu, torch.bfloat16, False)
+    assert not gains(gpu, torch.float32, False)
+    assert not gains(gpu, torch.bfloat16, True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not gains(gpu, torch.bfloat16, False)
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setattr(pretraining, "_compiler_missing", lambda _: "a C compiler is required")
+    assert not gains(gpu, torch.bfloat16, False)
+
+
+def test_a_gpu_takes_triton_and_headers_to_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", sys.executable)  # a program that is there
+    missing = pretraining._compiler_missing
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert "triton is required" in str(missing(torch.device("cuda")))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
+    assert "Python's headers are required" in str(missing(torch.device("cuda")))
+    (tmp_path / "Python.h").touch()
+    assert missing(torch.device("cuda")) is None
 
 
 def test_compiling_takes_a_compiler(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

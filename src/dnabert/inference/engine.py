@@ -49,7 +49,7 @@ class Engine(NamedTuple):
     checkpoint : Checkpoint
     device : torch.device
     precision : torch.dtype
-        What products are computed in; weights stay float32.
+        What products are computed in; the model's own weights stay float32.
     prepared : Encoder, optional
         The layers laid out for the device, where it gains from that: a second copy of their weights, in `precision`.
     """
@@ -273,16 +273,25 @@ def _stream(
         track_items(description or "", len(lengths), "sequences") if shown else nullcontext(advance) as done,
     ):
 
-        def hand_over(rows: np.ndarray, values: torch.Tensor) -> None:
-            keep(rows, values.cpu().numpy())
+        def hand_over(rows: np.ndarray, values: torch.Tensor, there: torch.cuda.Event | None) -> None:
+            if there is not None:
+                there.synchronize()
+            keep(rows, values.numpy())
             if done is not None:
                 done(len(rows))
 
-        waiting: tuple[np.ndarray, torch.Tensor] | None = None
+        waiting: tuple[np.ndarray, torch.Tensor, torch.cuda.Event | None] | None = None
         for rows in windows.batches_of_rows(lengths, budget):
-            given = rows, compute(rows).float()
-            if waiting:  # only now: a GPU computes the one batch while the next is packed and sent
+            given = rows, *_fetched(compute(rows).float())
+            if waiting:  # only now: while a GPU computes the one batch, the next is packed and sent
                 hand_over(*waiting)
             waiting = given
         if waiting:
             hand_over(*waiting)
+
+
+def _fetched(values: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    """Bring values to the CPU; a GPU's are there when the event has happened, which is not waited for."""
+    if not values.is_cuda:
+        return values.cpu(), None
+    return values.to("cpu", non_blocking=True), torch.cuda.current_stream(values.device).record_event()

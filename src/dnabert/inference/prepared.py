@@ -91,8 +91,8 @@ def _layer(layer: Any, precision: torch.dtype, products: Products) -> Layer:
     attention = layer.attention
 
     def laid_out(*linears: torch.nn.Linear) -> Any:
-        weight, bias = (torch.cat(parts).to(precision) for parts in zip(*map(_parts, linears), strict=True))
-        return products.lay_out(weight, bias)
+        weight, bias = (torch.cat([getattr(one, name) for one in linears]) for name in ("weight", "bias"))
+        return products.lay_out(weight.to(precision), bias.to(precision))
 
     with torch.inference_mode():
         return Layer(
@@ -103,10 +103,6 @@ def _layer(layer: Any, precision: torch.dtype, products: Products) -> Layer:
             _norm(attention.output.LayerNorm, precision),
             _norm(layer.output.LayerNorm, precision),
         )
-
-
-def _parts(linear: torch.nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
-    return linear.weight, linear.bias
 
 
 def _norm(norm: torch.nn.LayerNorm, precision: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:

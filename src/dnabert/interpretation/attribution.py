@@ -289,7 +289,7 @@ def _forward(loaded: Checkpoint, batch: PackedBatch) -> Callable[[torch.Tensor],
             length,
         )
         # the model looks its embeddings up; here they are given
-        hook = word_embeddings.register_forward_hook(lambda *_: values.reshape(1, count * length, -1))
+        hook = word_embeddings.register_forward_hook(lambda *_: values.reshape(count * length, -1))
         try:
             return batch_logits(loaded, filled)
         finally:

@@ -141,20 +141,25 @@ READ_BY_HEAD = ("features", "strand", "label_columns", "bases", "long", "window"
 
 
 class Shape(NamedTuple):
-    """What sequences a model takes: bases per token, bases between tokens, k-mers at most."""
+    """What is known of a model without its weights: bases per token, bases between tokens, k-mers at most of the
+    sequences that it takes, its task and hidden size."""
 
     k: int
     stride: int
     longest: int
+    task: str
+    hidden: int
 
 
 def load_shape(path: str | os.PathLike[str]) -> Shape:
-    """Read what sequences a model takes without loading its weights; errors are those of `load` with a task."""
+    """Read what a model is without loading its weights; errors are those of `load` with a task."""
     folder = _folder(path)
     if (folder / adapters.ADAPTER).is_file():
         raise _no_new_head(folder)
     config, record = _configuration(folder), read_record(folder)
-    return Shape(_k_of(folder, config, record), int(record.get("stride", 1)), config.max_position_embeddings - 2)
+    longest = config.max_position_embeddings - 2
+    stride = int(record.get("stride", 1))
+    return Shape(_k_of(folder, config, record), stride, longest, task_of(config), config.hidden_size)
 
 
 def save(

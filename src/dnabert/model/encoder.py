@@ -51,12 +51,13 @@ def encode(
         The last layer.
     """
     boundaries = {"cu_seqlens": batch.cu_seqlens, "max_seqlen": batch.max_seqlen}
-    hidden = _embed(bert.embeddings, batch)[None]  # (1, tokens, hidden size): one row, boundaries beside it
+    embedded = _embed(bert.embeddings, batch)  # (tokens, hidden size)
     if each:
-        each(hidden.squeeze(0))
+        each(embedded)
     layers = None if torch.compiler.is_compiling() else _layers.get()  # they are for inference, which is not compiled
     if layers is not None:
-        return layers(hidden.squeeze(0), batch, rows, each)
+        return layers(embedded, batch, rows, each)
+    hidden = embedded[None]  # (1, tokens, hidden size): one row, boundaries beside it
     for layer in bert.encoder.layer[:-1]:
         hidden = layer(hidden, None, **boundaries)
         if each:

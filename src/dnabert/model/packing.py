@@ -67,8 +67,9 @@ class PackedBatch(NamedTuple):
 
 def _sent(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     """Copy to a device; a GPU takes pinned memory while it computes, any other between two batches."""
-    pinned = tensor.pin_memory() if torch.device(device).type == "cuda" else tensor
-    return pinned.to(device, non_blocking=True)
+    if torch.device(device).type == "cuda" and not tensor.is_cuda:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def packed(input_ids: np.ndarray, lengths: np.ndarray) -> PackedBatch:

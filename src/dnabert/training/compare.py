@@ -108,7 +108,11 @@ def beside_baselines(**options: Any) -> Finetuned:
     out = Path(options["out"])
     complete = options["resume"] and (out / RECORD).is_file()
     if complete:
-        check_settings(out, _settings(options))
+        known = _settings(options)
+        if options["method"] == "auto":  # which came out as one of these
+            made = json.loads((out / RUN).read_text())["method"] if (out / RUN).is_file() else None
+            known["method"] = made if made in ("auto", "full") else "auto"
+        check_settings(out, known)
         result = None
     else:
         result = finetune(**options)
@@ -116,7 +120,7 @@ def beside_baselines(**options: Any) -> Finetuned:
             return result
     # the model from random weights is trained as this one was, whatever the defaults are now
     made = json.loads((out / RUN).read_text())
-    options |= {name: made[name] for name in ("task", "epochs", "learning_rate")}
+    options |= {name: made[name] for name in ("task", "epochs", "learning_rate", "method")}
     parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
     truths = [None if part is None else targets.truth(part, task) for part in parts]
     if result is None:
@@ -211,13 +215,12 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
         "processes": processes.count(),
     }
     model = (
-        *("long", "window", "rank", "keep", "from_scratch"),
+        *("long", "window", "method", "rank", "keep", "from_scratch"),
         *("class_weights", "layer_decay", "dropout"),
     )
     known |= {name: options[name] for name in (*model, "split_by", "length", "rows", "share", "batch_size", "seed")}
     by_default = ("features", "task", "epochs", "learning_rate")
-    known |= {name: options[name] for name in by_default if options[name] is not None}
-    return known if options["method"] == "auto" else known | {"method": options["method"]}
+    return known | {name: options[name] for name in by_default if options[name] is not None}
 
 
 def _seconds(folder: Path) -> float | None:

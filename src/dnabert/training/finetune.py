@@ -58,7 +58,7 @@ METHODS = ("auto", "full", "lora", "frozen")
 last beside it, of which dev chooses."""
 FEW = 2000
 """Training rows up to which `auto` tries both. With 500, either was the better one on some sets of GUE
-(`benchmarks/results/few_labels.json`); the head alone takes seconds."""
+(`benchmarks/results/labels_500.json`); the head alone takes seconds."""
 UNUSED = {
     "auto": ("rank",),
     "full": ("rank",),
@@ -66,9 +66,9 @@ UNUSED = {
     "frozen": ("rank", "epochs", "learning_rate", "batch_size", "dropout", "layer_decay"),
 }
 """Options that say how weights are learned, by the method that does not learn that way."""
-FEATURES = {"auto": "mean", "full": "mean", "lora": "mean", "frozen": "layers"}
+FEATURES = {"full": "mean", "lora": "mean", "frozen": "layers"}
 """What the head reads if nothing is said: what is not learned tells more in all of its layers than in the last."""
-RATES = {"auto": 3e-5, "full": 3e-5, "lora": 3e-4, "frozen": 0.0}
+RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
 TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
 """Tokens of a training batch that stand in memory together; larger batches are added up from parts."""
@@ -264,8 +264,8 @@ def finetune(
         seed=seed,
     )
     truths = [None if part is None else targets.truth(part, found) for part in parts]
-    if method == "auto" and not _few(parts, found, options):
-        method = "full"
+    both = method == "auto" and _few(parts, found, options)
+    method = "full" if method == "auto" else method
     features = features or FEATURES[method]
     if method == "frozen":
         _check_frozen(found, features, long)
@@ -299,7 +299,7 @@ def finetune(
         "window": window,
         "keep": keep,
         "from_scratch": from_scratch,
-        "method": method,
+        "method": "auto" if both else method,
         "rank": rank,
         "class_weights": class_weights,
         "layer_decay": layer_decay,
@@ -322,7 +322,7 @@ def finetune(
     # layers laid out for inference would not see the weights change
     started = engine.start(loaded, device, precision) if method == "frozen" else Engine(loaded, where, dtype)
     job = _Job(started, parts, truths, settings, start_run(out, settings, resume, overwrite))
-    words = "all weights, or the head alone if that is better on dev" if method == "auto" else method
+    words = "all weights, or the head alone if that is better on dev" if both else method
     what = words if keep == "all" else f"{words}, its k-mers alone"
     say(
         f"Fine-tuning {'from scratch' if from_scratch else model} ({what}) on {parts.train.rows:,} rows, "
@@ -334,7 +334,7 @@ def finetune(
     log = _fit_frozen(job) if method == "frozen" else _train(job, resume, log_every)
     if log is None or not processes.is_first():
         return Finetuned(job.folder, found, None, None, finished=log is not None)
-    if method == "auto":
+    if both:
         job, log = _or_frozen(job, log, start(features=FEATURES["frozen"]), device, precision)
     evaluations = _finish(job, log)
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
@@ -448,7 +448,7 @@ def _or_frozen(
     method = "frozen" if best["frozen"] > best["full"] else "full"
     say(f"Held out: {metric} {best['full']:.3f} with all weights learned, {best['frozen']:.3f} with the head alone")
     job = other if method == "frozen" else job
-    chosen = {"method": method, "features": FEATURES[method]}
+    chosen = {"method": method, "features": FEATURES[method]} | dict.fromkeys(UNUSED[method])
     return job._replace(settings=job.settings | chosen), [*logs["full"], *logs["frozen"]]
 
 

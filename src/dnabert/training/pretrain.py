@@ -1,9 +1,11 @@
 """Pre-training: from unlabelled DNA to a masked language model."""
 
 import gc
+import importlib.util
 import math
 import os
 import shutil
+import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,8 +136,8 @@ def pretrain(
     out : path
         The model directory to write.
     model : path, optional
-        A pre-trained model directory to go on from, on sequences of a task's own for example. By default weights are
-        new.
+        A pre-trained model directory to go on from, on sequences of a task's own for example; its k and size stay, and
+        how many `steps` has to be said. By default weights are new.
     k : int, optional
         Bases per token, 1 to 8, of a new model; 6 by default.
     preset : str, optional
@@ -193,6 +195,8 @@ def pretrain(
     k, preset = _shape(model, k, preset, max_length)
     if model is not None:
         check_apart(model, out)
+        if steps is None:
+            raise InputError("--model: --steps is required too, for how long the model is to be trained further")
     recipe = RECIPES[preset]
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)
@@ -208,7 +212,7 @@ def pretrain(
         "weights": None if weights is None else list(weights),
         "tell_apart": tell_apart,
         "holdout": list(holdout),
-        "model": None if model is None else str(model),
+        "model": _resolved(model),
         "k": k,
         "preset": preset,
         "mask": mask,
@@ -223,9 +227,8 @@ def pretrain(
     ground = _open(sources, holdout, weights, k, max_length)
     where = training_device(device)
     dtype = choose_precision(precision, where)
-    if compile is None:  # tried on one GPU, not yet on several or with activations computed again
-        plain = processes.count() == 1 and not checkpoint_activations
-        compile = plain and where.type == "cuda" and dtype == torch.bfloat16 and _compiler_missing(where) is None
+    if compile is None:
+        compile = _gains_from_compiling(where, dtype, checkpoint_activations)
     elif compile and (missing := _compiler_missing(where)):
         raise InputError(f"--compile: {missing}, or leave --compile out")
     options = {
@@ -244,16 +247,17 @@ def pretrain(
         if last_checkpoint(folder):
             raise InputError(f"{full} any more; go on with --resume when other programs have left it") from error
         if processes.count() > 1 or batch_tokens // 2 < max_length + 2:
-            raise InputError(f"{full}; give fewer, or a smaller --preset") from error
+            raise InputError(f"{full}; give fewer, or take a smaller model") from error
     halves = settings | {"batch_tokens": batch_tokens // 2, "accumulate": accumulate * 2}
     say(
         f"Warning: {full}; starting again with --batch-tokens {halves['batch_tokens']} "
         f"--accumulate {halves['accumulate']}, as many tokens a step (--resume needs these settings too)"
     )
     gc.collect()  # the Trainer that failed holds its memory in circles
+    torch._dynamo.reset()  # batches have another shape now
     folder = start_run(out, halves, resume=False, overwrite=True)
     with within_memory(
-        f"{where} has no memory for --batch-tokens {halves['batch_tokens']} either; give fewer, or a smaller --preset"
+        f"{where} has no memory for --batch-tokens {halves['batch_tokens']} either; give fewer, or take a smaller model"
     ):
         return _train(folder, halves, ground, where, dtype, resume, checkpoint_activations, options)
 
@@ -363,14 +367,13 @@ def _shape(model: str | os.PathLike[str] | None, k: int | None, preset: str | No
     given = [f"--{name} {value}" for name, value in (("k", k), ("preset", preset)) if value is not None]
     if given:
         raise InputError(f"{' and '.join(given)}: a model to go on from has its own; leave out what --model says")
-    loaded = checkpoint.load(model)
-    if loaded.task != "masked-lm" or loaded.stride != 1:
-        what = f"predicts {loaded.task}" if loaded.task != "masked-lm" else f"has tokens every {loaded.stride} bases"
+    shape = checkpoint.load_shape(model)
+    if shape.task != "masked-lm" or shape.stride != 1:
+        what = f"predicts {shape.task}" if shape.task != "masked-lm" else f"has tokens every {shape.stride} bases"
         raise InputError(f"--model {model}: a masked language model with a token at each base is required; it {what}")
-    if max_length > loaded.longest:
-        raise InputError(f"--max-length {max_length}: the model takes {loaded.longest} k-mers; give as many or fewer")
-    hidden = loaded.model.config.hidden_size
-    return loaded.k, min(RECIPES, key=lambda name: abs(presets.PRESETS[name].hidden - hidden))
+    if max_length > shape.longest:
+        raise InputError(f"--max-length {max_length}: the model takes {shape.longest} k-mers; give as many or fewer")
+    return shape.k, min(RECIPES, key=lambda name: abs(presets.PRESETS[name].hidden - shape.hidden))
 
 
 def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
@@ -385,14 +388,34 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
         )
 
 
+def _gains_from_compiling(device: torch.device, precision: torch.dtype, checkpoint_activations: bool) -> bool:
+    """Whether compiled training is known to be faster and can be had: not tried on several GPUs, nor with activations
+    computed again."""
+    known = device.type == "cuda" and precision == torch.bfloat16
+    return known and processes.count() == 1 and not checkpoint_activations and _compiler_missing(device) is None
+
+
 def _compiler_missing(device: torch.device) -> str | None:
     """Say what is missing to compile for a device; None if nothing is."""
     variable, *usual = COMPILERS.get(device.type, COMPILERS["cpu"])
     wanted = [os.environ[variable]] if os.environ.get(variable) else usual
-    if any(shutil.which(name) for name in wanted):
-        return None
-    words = f"a C compiler is required, {' or '.join(wanted)}, and there is none here"
-    return f"{words}; install one, name it in {variable}"
+    if not any(shutil.which(name) for name in wanted):
+        words = f"a C compiler is required, {' or '.join(wanted)}, and there is none here"
+        return f"{words}; install one, name it in {variable}"
+    if device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            return "the package triton is required, and there is none here; install it"
+        header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+        if not header.is_file():
+            return (
+                f"Python's headers are required, {header}, and are not here; install them (python3-dev, python3-devel)"
+            )
+    return None
+
+
+def _resolved(model: str | os.PathLike[str] | None) -> str | None:
+    """Write a model's folder so that it is the same from everywhere; a name on the hub stays what it is."""
+    return None if model is None else str(Path(model).resolve()) if Path(model).exists() else str(model)
 
 
 def _evaluation_batches(windows: Sequence[Window], most: int, corpus: Corpus) -> list[MaskedBatch]:
@@ -505,10 +528,12 @@ def _announce(
 ) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     bases, kept = (int(regions.lengths.sum()) for regions in (ground.train, ground.held))
+    apart = f", telling {len(ground.sources)} sources apart (weight {settings['tell_apart']:g})"
+    apart = apart if settings["tell_apart"] else ""
     what = settings["preset"] if settings["model"] is None else f"{settings['model']} further"
     say(
         f"Pre-training {what} ({parameters / 1e6:.1f} M parameters, k={settings['k']}) on {bases:,} "
-        f"bases, {kept:,} held out; mask {settings['mask']}, {settings['steps']:,} steps of "
+        f"bases, {kept:,} held out; mask {settings['mask']}{apart}, {settings['steps']:,} steps of "
         f"{settings['batch_tokens']:,} tokens, peak rate {settings['learning_rate']:g}; {describe(device, precision)}"
     )
 

@@ -5,16 +5,19 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import statistics
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import numba
 import pyarrow as pa
 import pyarrow.parquet
+import threadpoolctl
 import torch
 
 from dnabert.errors import InputError
@@ -107,7 +110,8 @@ def benchmark(
         Columns of labels, `label` by default.
     jobs : int
         Fits at the same time, each in a process of its own that gets its share of the cores and writes what it says to
-        `logs`. A small model leaves most of a GPU idle.
+        `logs`. A small model leaves most of a GPU idle. A script that asks for several is to have its own work under
+        `if __name__ == "__main__"`, as with all of Python's `multiprocessing`.
     overwrite : bool
         Start anew.
     **options
@@ -123,6 +127,8 @@ def benchmark(
         If there is no data set that can be used, the output folder is another run's, or a fit is refused.
     """
     initial.check_apart(model, out)
+    if jobs < 1:
+        raise InputError(f"--jobs {jobs}: 1 or more fits at a time are required")
     if protocol not in PROTOCOLS:
         raise InputError(f"--protocol {protocol}: give one of {', '.join(PROTOCOLS)}")
     found = _gue_sets(Path(suite)) if protocol == "gue" else _dream_sets(Path(suite))
@@ -150,49 +156,87 @@ def benchmark(
         for fit, place in places.items()
         if not (place / last).is_file()
     }
+    done = write()
     if jobs == 1:
         for fit, arguments in work.items():
-            say(f"--- {fit.name}, seed {fit.seed} ({write() + 1} of {len(fits)})")
+            say(f"--- {fit.name}, seed {fit.seed} ({done + 1} of {len(fits)})")
             _fit(*arguments)
+            done = write()
     else:
-        for fit in _side_by_side(work, min(jobs, len(work)), folder / "logs"):
-            say(f"{fit.name}, seed {fit.seed}: done ({write()} of {len(fits)})")
-    write()
+        logs = folder / "logs"
+        if work:
+            say(f"{len(work)} fits, {min(jobs, len(work))} at a time; what each says is in {logs}")
+        for fit in _side_by_side(work, jobs, logs):
+            done = write()
+            say(f"{fit.name}, seed {fit.seed}: done ({done} of {len(fits)})")
     return summarise(folder)
 
 
 def _side_by_side(work: Mapping[Fit, tuple[Any, ...]], jobs: int, logs: Path) -> Iterator[Fit]:
-    """Compute fits in some processes and give each as it is done."""
-    if not work:
-        return
-    logs.mkdir(exist_ok=True)
-    threads = max(1, torch.get_num_threads() // jobs)
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _share_cores, (threads,))
+    """Compute fits in processes of their own, some at a time, and give each as it is done.
+
+    If one fails or the user interrupts, those that run save a checkpoint and stop before the error goes on.
+    """
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, torch.get_num_threads() // min(jobs, max(len(work), 1)))
+    waiting, running = list(work.items()), dict[Connection, tuple[Fit, Any]]()
     try:
-        running = {
-            pool.submit(_fit_aside, logs / f"{fit.name.replace('/', '_')}_{fit.share:g}_{fit.seed}.log", *one): fit
-            for fit, one in work.items()
-        }
-        for future in as_completed(running):
-            future.result()
-            yield running[future]
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"{logs.parent}: the process of a fit was ended from outside; the same command goes on, with fewer --jobs "
-            "if memory ran short"
-        ) from error
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                fit, arguments = waiting.pop(0)
+                log = logs / fit.name / f"share{fit.share:g}-seed{fit.seed}.log"
+                log.parent.mkdir(parents=True, exist_ok=True)
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_fit_aside, args=(log, threads, theirs, arguments), daemon=True)
+                process.start()
+                theirs.close()
+                running[ours] = fit, process
+            for pipe in cast(list[Connection], wait(list(running))):
+                fit, process = running.pop(pipe)
+                try:
+                    error: str | None = pipe.recv()
+                except EOFError:  # it died
+                    error = (
+                        "its process ended before its time; the same command goes on, with fewer --jobs if memory ran "
+                        f"short (what it said: {logs / fit.name})"
+                    )
+                process.join()
+                if error is not None:
+                    raise InputError(f"{fit.name}, seed {fit.seed}: {error}")
+                yield fit
     finally:
-        pool.shutdown(cancel_futures=True)  # those that run come to an end, or to their next checkpoint
+        if running:
+            say("Stopping the fits that run; each saves a checkpoint first.")
+        for _, process in running.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+        for _, process in running.values():
+            process.join()
 
 
-def _share_cores(threads: int) -> None:
+def _fit_aside(log: Path, threads: int, result: Any, arguments: tuple[Any, ...]) -> None:
+    """Fit with a share of the cores, let the words go to a file, and send what is wrong, or None."""
+    os.setpgrp()  # a terminal's Ctrl-C is for the first process, which passes it on
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    with log.open("a") as out, contextlib.redirect_stderr(out), threadpoolctl.threadpool_limits(threads):
+        try:
+            _fit(*arguments)
+        except InputError as error:
+            result.send(str(error))
+        except KeyboardInterrupt:
+            result.send("stopped")
+        else:
+            result.send(None)
 
 
-def _fit_aside(log: Path, *arguments: Any) -> None:
-    """Fit and let the words go to a file."""
-    with log.open("a") as out, contextlib.redirect_stderr(out):
-        _fit(*arguments)
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: nobody would know of it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def summarise(folder: str | os.PathLike[str]) -> list[Summary]:
@@ -315,6 +359,7 @@ def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
     row = {
         "name": fit.name,
         "model": compare.FINETUNED,
+        "method": record.get("settings", {}).get("method"),
         "seed": fit.seed,
         "share": fit.share,
         "task": record["task"],
@@ -329,7 +374,13 @@ def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
     yield row
     if (place / COMPARISON).is_file():
         for other in json.loads((place / COMPARISON).read_text())["models"][1:]:
-            yield row | {"model": other["name"], **other[metric], "spearman": None, "seconds": other["seconds"]}
+            yield row | {
+                "model": other["name"],
+                "method": None,
+                **other[metric],
+                "spearman": None,
+                "seconds": other["seconds"],
+            }
 
 
 def _place(folder: Path, fit: Fit, curve: bool) -> Path:
@@ -337,7 +388,7 @@ def _place(folder: Path, fit: Fit, curve: bool) -> Path:
 
 
 _SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("name", "model")]
+    [(name, pa.string()) for name in ("name", "model", "method")]
     + [("seed", pa.int64()), ("share", pa.float64())]
     + [(name, pa.string()) for name in ("task", "split", "metric")]
     + [(name, pa.float64()) for name in ("value", "low", "high", "spearman")]
