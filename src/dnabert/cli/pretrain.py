@@ -17,7 +17,9 @@ def pretrain(
     out: Out,
     model: Annotated[
         Path | None,
-        typer.Option("--model", help="Pre-trained model to go on from; default: a new one.", show_default=False),
+        typer.Option(
+            "--model", help="Pre-trained model to go on from, with --steps; default: a new one.", show_default=False
+        ),
     ] = None,
     k: Annotated[
         int | None, typer.Option("--k", help="Bases per token of a new model, 1 to 8 [6].", show_default=False)
