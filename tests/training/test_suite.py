@@ -77,16 +77,16 @@ def test_every_set_that_can_be_trained_is(
 def test_fits_side_by_side_are_the_same_fits(
     sets: Path, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    alone = suite.benchmark(sets, model, tmp_path / "alone", seeds=2, **TUNE)
+    alone = suite.benchmark(sets, model, tmp_path / "alone", seeds=1, **TUNE)
     capfd.readouterr()
-    together = suite.benchmark(sets, model, tmp_path / "together", seeds=2, jobs=2, **TUNE)
+    together = suite.benchmark(sets, model, tmp_path / "together", seeds=1, jobs=2, **TUNE)
     said = capfd.readouterr().err
     assert together == alone
-    assert len(re.findall(r"seed \d: done \(\d of 4\)", said)) == 4
+    assert len(re.findall(r"seed \d: done \(\d of 2\)", said)) == 2
     assert "epochs, batches" not in said  # what each fit says is in its log
-    assert "epochs, batches" in (tmp_path / "together/logs/tf/0/share1-seed1.log").read_text()
+    assert "epochs, batches" in (tmp_path / "together/logs/tf/0/share1-seed0.log").read_text()
     assert (
-        suite.benchmark(sets, model, tmp_path / "together", seeds=2, jobs=2, **TUNE) == alone
+        suite.benchmark(sets, model, tmp_path / "together", seeds=1, jobs=2, **TUNE) == alone
     )  # nothing is left to do
     with pytest.raises(InputError, match="no data set is left"):
         suite.benchmark(sets, model, tmp_path / "none", jobs=2, only=["nothing"], **TUNE)
@@ -106,8 +106,8 @@ def test_a_fit_that_is_killed_says_how_to_go_on(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_fit_beside_others_that_is_refused_is_named(sets: Path, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"(tf/0|prom/prom_core_tata), seed 0: --task nonsense"):
-        suite.benchmark(sets, model, tmp_path / "out", seeds=1, jobs=2, task="nonsense", **TUNE)
+    with pytest.raises(InputError, match="tf/0, seed 0: --task nonsense"):
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], jobs=2, task="nonsense", **TUNE)
 
 
 def test_fits_side_by_side_are_interrupted_and_go_on(sets: Path, model: Path, tmp_path: Path) -> None:
