@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 import dnabert
 from dnabert.errors import InputError
 from dnabert.model import attention, checkpoint, presets
+from dnabert.training import compiling, items
 from dnabert.training import corpus as corpus_module
 from dnabert.training import finetune as finetuning
-from dnabert.training import items
 from dnabert.training import pretrain as pretraining
 from dnabert.training.targets import Task
 from dnabert.training.trainer import last_checkpoint, training_arguments
@@ -457,7 +457,7 @@ def test_compiled_training_is_the_same_training(
     plain = dnabert.pretrain([genome, other], tmp_path / "plain", **settings)
     # torch traces the model, but leaves compiling the traces out, which takes a minute and a compiler
     monkeypatch.setattr(pretraining, "training_arguments", partial(training_arguments, torch_compile_backend="eager"))
-    monkeypatch.setattr(pretraining, "_compiler_missing", lambda _: None)
+    monkeypatch.setattr(compiling, "missing", lambda _: None)
     torch._dynamo.reset()
     counters = torch._dynamo.utils.counters
     counters.clear()
@@ -475,9 +475,9 @@ def test_compiling_leaves_float32_whole(tmp_path: Path) -> None:
 
 
 def test_what_is_faster_compiled_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    gains = pretraining._gains_from_compiling
+    gains = compiling.gains
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
-    monkeypatch.setattr(pretraining, "_compiler_missing", lambda _: None)
+    monkeypatch.setattr(compiling, "missing", lambda _: None)
     assert gains(gpu, torch.bfloat16, False)
     assert not gains(cpu, torch.bfloat16, False)
     assert not gains(gpu, torch.float32, False)
@@ -485,13 +485,13 @@ def test_what_is_faster_compiled_is_compiled(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert not gains(gpu, torch.bfloat16, False)
     monkeypatch.delenv("WORLD_SIZE")
-    monkeypatch.setattr(pretraining, "_compiler_missing", lambda _: "a C compiler is required")
+    monkeypatch.setattr(compiling, "missing", lambda _: "a C compiler is required")
     assert not gains(gpu, torch.bfloat16, False)
 
 
 def test_a_gpu_takes_triton_and_headers_to_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", sys.executable)  # a program that is there
-    missing = pretraining._compiler_missing
+    missing = compiling.missing
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert "triton is required" in str(missing(torch.device("cuda")))
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())

@@ -151,6 +151,11 @@ class Shape(NamedTuple):
     hidden: int
 
 
+def in_full(path: str | os.PathLike[str]) -> str:
+    """Write a model's folder so that it is the same from everywhere; a name on the hub stays what it is."""
+    return str(Path(path).resolve()) if Path(path).exists() else str(path)
+
+
 def load_shape(path: str | os.PathLike[str]) -> Shape:
     """Read what a model is without loading its weights; errors are those of `load` with a task."""
     folder = _folder(path)

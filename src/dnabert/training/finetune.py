@@ -242,7 +242,7 @@ def finetune(
     ):
         if value is not None and value not in choices:
             raise InputError(f"{option} {value}: give one of {', '.join(choices)}")
-    unused = [name for name in UNUSED[method] if options[name] != signature(finetune).parameters[name].default]
+    unused = _given(UNUSED[method], options)
     if unused:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in unused)
         raise InputError(f"--method {method} has no use for {flags}; leave out what it cannot follow")
@@ -342,9 +342,13 @@ def finetune(
 
 def _few(parts: Splits, task: Task, options: Mapping[str, Any]) -> bool:
     """Whether `auto` tries the head alone too: few rows, and nothing asked for that it could not follow."""
-    asked = (*UNUSED["frozen"], "features", "long", "keep", "from_scratch")
-    usual = signature(finetune).parameters
-    return parts.train.rows <= FEW and task.kind != "per-base" and all(options[x] == usual[x].default for x in asked)
+    others = (*UNUSED["frozen"], "features", "long", "keep", "from_scratch")
+    return parts.train.rows <= FEW and task.kind != "per-base" and not _given(others, options)
+
+
+def _given(names: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+    """List those of some options that are not what they are by default."""
+    return [name for name in names if options[name] != signature(finetune).parameters[name].default]
 
 
 def _check_frozen(task: Task, features: str, long: str | None) -> None:
@@ -475,9 +479,8 @@ def _finish(job: _Job, log: list[Metrics]) -> dict[str, Evaluation | None]:
 def _write_adapters(job: _Job, adapted: Any) -> None:
     """Write the adapters alone beside the merged model: a hundredth of its size."""
     loaded, config = job.engine.checkpoint, job.engine.checkpoint.model.config
-    base = Path(job.settings["model"])
     record = {
-        "base": str(base.resolve()) if base.exists() else job.settings["model"],
+        "base": checkpoint.in_full(job.settings["model"]),
         "task": loaded.task,
         "labels": list(loaded.labels),
         "config": {name: getattr(config, name) for name in checkpoint.READ_BY_HEAD if hasattr(config, name)},

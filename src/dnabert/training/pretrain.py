@@ -1,11 +1,8 @@
 """Pre-training: from unlabelled DNA to a masked language model."""
 
 import gc
-import importlib.util
 import math
 import os
-import shutil
-import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +23,7 @@ from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.sequence.genome import Genome
 from dnabert.sequence.kmers import K_RANGE
-from dnabert.training import hidden, masking
+from dnabert.training import compiling, hidden, masking
 from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, of_fixed_shape, training_batch
 from dnabert.training.initial import check_apart
 from dnabert.training.regions import SHORTEST, Regions, Window, open_source, region_bounds, split_regions, tile
@@ -52,8 +49,6 @@ FULL_WINDOWS = 4000
 """Held-out windows of the evaluation at the end, at most."""
 GPU_WORKERS = 4
 """Loader processes for a GPU: one makes some million tokens a second, and steps should not wait for a slow moment."""
-COMPILERS = {"cpu": ("CXX", "g++", "clang++"), "cuda": ("CC", "gcc", "clang")}
-"""What torch compiles with for a device: the variable that names a compiler, and those looked for without it."""
 TOKEN_RATE = 0.1
 """Learning rate of the k-mer embeddings, as a multiple of the others'. Each k-mer is a target once in seven steps, and
 Adam answers such rare gradients with steps so large that its logit jumps by some tenths of a nat (an estimate from
@@ -175,8 +170,9 @@ def pretrain(
         Keep the inputs of all layers but the last alone and compute the rest again on the way back: less memory, up to
         a third more work.
     compile : bool, optional
-        Train through `torch.compile`, on batches of one shape; takes up to a minute at the start and a C compiler. By
-        default where that is known to be faster: on one GPU in bfloat16, if there is a compiler.
+        Train through `torch.compile`, on batches of one shape; takes time at the start, and what
+        `dnabert.training.compiling.missing` asks for. By default where that is known to be faster: on one GPU in
+        bfloat16.
     log_every, save_every : int
         Steps between log lines; between checkpoints and evaluations.
 
@@ -202,7 +198,7 @@ def pretrain(
     _check_options(k, max_length, batch_tokens)
     check_rate(learning_rate)
     if tell_apart is None:
-        tell_apart = float(sum(tables.is_table(Path(path)) for path in sources) >= 2)
+        tell_apart = float(sum(map(tables.is_table, sources)) >= 2)
     if not 0 <= tell_apart < math.inf:
         raise InputError(f"--tell-apart {tell_apart:g}: a weight of 0 (no second lesson) or more is required")
     if tell_apart and len(sources) < 2:
@@ -212,7 +208,7 @@ def pretrain(
         "weights": None if weights is None else list(weights),
         "tell_apart": tell_apart,
         "holdout": list(holdout),
-        "model": _resolved(model),
+        "model": None if model is None else checkpoint.in_full(model),
         "k": k,
         "preset": preset,
         "mask": mask,
@@ -228,8 +224,8 @@ def pretrain(
     where = training_device(device)
     dtype = choose_precision(precision, where)
     if compile is None:
-        compile = _gains_from_compiling(where, dtype, checkpoint_activations)
-    elif compile and (missing := _compiler_missing(where)):
+        compile = compiling.gains(where, dtype, checkpoint_activations)
+    elif compile and (missing := compiling.missing(where)):
         raise InputError(f"--compile: {missing}, or leave --compile out")
     options = {
         "logging_steps": log_every,
@@ -254,7 +250,8 @@ def pretrain(
         f"--accumulate {halves['accumulate']}, as many tokens a step (--resume needs these settings too)"
     )
     gc.collect()  # the Trainer that failed holds its memory in circles
-    torch._dynamo.reset()  # batches have another shape now
+    if compile:
+        torch._dynamo.reset()  # batches have another shape now
     folder = start_run(out, halves, resume=False, overwrite=True)
     with within_memory(
         f"{where} has no memory for --batch-tokens {halves['batch_tokens']} either; give fewer, or take a smaller model"
@@ -386,36 +383,6 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
         raise InputError(
             f"--batch-tokens {batch_tokens}: at least {max_length + 2} are required, one window of {max_length} k-mers"
         )
-
-
-def _gains_from_compiling(device: torch.device, precision: torch.dtype, checkpoint_activations: bool) -> bool:
-    """Whether compiled training is known to be faster and can be had: not tried on several GPUs, nor with activations
-    computed again."""
-    known = device.type == "cuda" and precision == torch.bfloat16
-    return known and processes.count() == 1 and not checkpoint_activations and _compiler_missing(device) is None
-
-
-def _compiler_missing(device: torch.device) -> str | None:
-    """Say what is missing to compile for a device; None if nothing is."""
-    variable, *usual = COMPILERS.get(device.type, COMPILERS["cpu"])
-    wanted = [os.environ[variable]] if os.environ.get(variable) else usual
-    if not any(shutil.which(name) for name in wanted):
-        words = f"a C compiler is required, {' or '.join(wanted)}, and there is none here"
-        return f"{words}; install one, name it in {variable}"
-    if device.type == "cuda":
-        if importlib.util.find_spec("triton") is None:
-            return "the package triton is required, and there is none here; install it"
-        header = Path(sysconfig.get_paths()["include"]) / "Python.h"
-        if not header.is_file():
-            return (
-                f"Python's headers are required, {header}, and are not here; install them (python3-dev, python3-devel)"
-            )
-    return None
-
-
-def _resolved(model: str | os.PathLike[str] | None) -> str | None:
-    """Write a model's folder so that it is the same from everywhere; a name on the hub stays what it is."""
-    return None if model is None else str(Path(model).resolve()) if Path(model).exists() else str(model)
 
 
 def _evaluation_batches(windows: Sequence[Window], most: int, corpus: Corpus) -> list[MaskedBatch]:
