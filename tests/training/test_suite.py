@@ -19,6 +19,7 @@ from dnabert.errors import InputError
 from dnabert.model import baselines, checkpoint
 from dnabert.training import published, suite
 from dnabert.training.data import read_splits
+from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.trainer import last_checkpoint
 from tests.conftest import random_dna, run_command, tiny_model
 
@@ -92,15 +93,14 @@ def test_fits_side_by_side_are_the_same_fits(
         suite.benchmark(sets, model, tmp_path / "none", jobs=2, only=["nothing"], **TUNE)
 
 
-def _killed(*_: Any) -> None:
+def _killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_fit_that_is_killed_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "_fit_aside", _killed)
-    work = {suite.Fit("tf/0", tmp_path, seed, 1.0): () for seed in range(2)}
+def test_a_fit_that_is_killed_says_how_to_go_on(tmp_path: Path) -> None:
+    work = [Job(f"tf/0, seed {seed}", tmp_path / f"{seed}.log", _killed) for seed in range(2)]
     with pytest.raises(InputError, match="tf/0, seed 0: its process ended before its time; the same command goes on"):
-        list(suite._side_by_side(work, 1, tmp_path / "logs"))
+        list(side_by_side(work, 1))
     with pytest.raises(InputError, match="--jobs 0: 1 or more"):
         suite.benchmark(tmp_path, tmp_path / "model", tmp_path / "out", jobs=0)
 

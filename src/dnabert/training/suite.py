@@ -1,24 +1,17 @@
 """Many data sets with one command: fine-tune on each with several seeds, go on where it stopped, one table."""
 
-import contextlib
 import json
 import math
-import multiprocessing
 import os
-import signal
 import statistics
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection, wait
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import numba
 import pyarrow as pa
 import pyarrow.parquet
-import threadpoolctl
-import torch
 
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing
@@ -27,6 +20,7 @@ from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.training import compare, initial, published, splits
 from dnabert.training.finetune import UNUSED, finetune
+from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.metrics import MAIN
 from dnabert.training.trainer import RUN, changes, last_checkpoint
 
@@ -151,92 +145,28 @@ def benchmark(
         _write(folder, [row for fit in done for row in _rows(places[fit], fit)])
         return len(done)
 
-    work = {
-        fit: (fit, model, place, protocol, rows, label, options)
+    logs = folder / "logs"
+    work = [
+        Job(
+            f"{fit.name}, seed {fit.seed}",
+            logs / fit.name / f"share{fit.share:g}-seed{fit.seed}.log",
+            partial(_fit, fit, model, place, protocol, rows, label, options),
+        )
         for fit, place in places.items()
         if not (place / last).is_file()
-    }
+    ]
     done = write()
     if jobs == 1:
-        for fit, arguments in work.items():
-            say(f"--- {fit.name}, seed {fit.seed} ({done + 1} of {len(fits)})")
-            _fit(*arguments)
+        for one in work:
+            say(f"--- {one.name} ({done + 1} of {len(fits)})")
+            one.run()
             done = write()
-    else:
-        logs = folder / "logs"
-        if work:
-            say(f"{len(work)} fits, {min(jobs, len(work))} at a time; what each says is in {logs}")
-        for fit in _side_by_side(work, jobs, logs):
+    elif work:
+        say(f"{len(work)} fits, {min(jobs, len(work))} at a time; what each says is in {logs}")
+        for name in side_by_side(work, jobs):
             done = write()
-            say(f"{fit.name}, seed {fit.seed}: done ({done} of {len(fits)})")
+            say(f"{name}: done ({done} of {len(fits)})")
     return summarise(folder)
-
-
-def _side_by_side(work: Mapping[Fit, tuple[Any, ...]], jobs: int, logs: Path) -> Iterator[Fit]:
-    """Compute fits in processes of their own, some at a time, and give each as it is done.
-
-    If one fails or the user interrupts, those that run save a checkpoint and stop before the error goes on.
-    """
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, torch.get_num_threads() // min(jobs, max(len(work), 1)))
-    waiting, running = list(work.items()), dict[Connection, tuple[Fit, Any]]()
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                fit, arguments = waiting.pop(0)
-                log = logs / fit.name / f"share{fit.share:g}-seed{fit.seed}.log"
-                log.parent.mkdir(parents=True, exist_ok=True)
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_fit_aside, args=(log, threads, theirs, arguments), daemon=True)
-                process.start()
-                theirs.close()
-                running[ours] = fit, process
-            for pipe in cast(list[Connection], wait(list(running))):
-                fit, process = running.pop(pipe)
-                try:
-                    error: str | None = pipe.recv()
-                except EOFError:  # it died
-                    error = (
-                        "its process ended before its time; the same command goes on, with fewer --jobs if memory ran "
-                        f"short (what it said: {logs / fit.name})"
-                    )
-                process.join()
-                if error is not None:
-                    raise InputError(f"{fit.name}, seed {fit.seed}: {error}")
-                yield fit
-    finally:
-        if running:
-            say("Stopping the fits that run; each saves a checkpoint first.")
-        for _, process in running.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGINT)
-        for _, process in running.values():
-            process.join()
-
-
-def _fit_aside(log: Path, threads: int, result: Any, arguments: tuple[Any, ...]) -> None:
-    """Fit with a share of the cores, let the words go to a file, and send what is wrong, or None."""
-    os.setpgrp()  # a terminal's Ctrl-C is for the first process, which passes it on
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    with log.open("a") as out, contextlib.redirect_stderr(out), threadpoolctl.threadpool_limits(threads):
-        try:
-            _fit(*arguments)
-        except InputError as error:
-            result.send(str(error))
-        except KeyboardInterrupt:
-            result.send("stopped")
-        else:
-            result.send(None)
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone: nobody would know of it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def summarise(folder: str | os.PathLike[str]) -> list[Summary]:

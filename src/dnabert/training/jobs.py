@@ -1,0 +1,114 @@
+"""Work in processes of its own, some at a time."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numba
+import threadpoolctl
+import torch
+
+from dnabert.errors import InputError
+from dnabert.progress import say
+
+
+class Job(NamedTuple):
+    """A piece of work.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    log : pathlib.Path
+        Where what it says goes, if it has a process of its own.
+    run : callable
+        The work; can be pickled.
+    """
+
+    name: str
+    log: Path
+    run: Callable[[], None]
+
+
+def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
+    """Do work in processes of their own, each with its share of the cores, and give the name of each as it is done.
+
+    If one fails or the user interrupts, those that run are interrupted and end before the error goes on.
+
+    Parameters
+    ----------
+    work : sequence of Job
+        One or more.
+    jobs : int
+        How many run at a time.
+
+    Raises
+    ------
+    InputError
+        What the work raised, or that its process ended before its time.
+    """
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, torch.get_num_threads() // min(jobs, len(work)))
+    waiting, running = list(work), dict[Connection, tuple[Job, Any]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                job = waiting.pop(0)
+                job.log.parent.mkdir(parents=True, exist_ok=True)
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_aside, args=(job, threads, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                running[ours] = job, process
+            for pipe in cast(list[Connection], wait(list(running))):
+                job, process = running.pop(pipe)
+                try:
+                    error: str | None = pipe.recv()
+                except EOFError:  # it died
+                    error = (
+                        "its process ended before its time; the same command goes on, with fewer --jobs if memory ran "
+                        f"short (what it said: {job.log})"
+                    )
+                process.join()
+                if error is not None:
+                    raise InputError(f"{job.name}: {error}")
+                yield job.name
+    finally:
+        if running:
+            say("Stopping the fits that run; each saves a checkpoint first.")
+        for _, process in running.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+        for _, process in running.values():
+            process.join()
+
+
+def _aside(job: Job, threads: int, result: Connection) -> None:
+    """Work with a share of the cores, let the words go to a file, and send what is wrong, or None."""
+    os.setpgrp()  # a terminal's Ctrl-C is for the first process, which passes it on
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    with job.log.open("a") as out, contextlib.redirect_stderr(out), threadpoolctl.threadpool_limits(threads):
+        try:
+            job.run()
+        except InputError as error:
+            result.send(str(error))
+        except KeyboardInterrupt:
+            result.send("stopped")
+        else:
+            result.send(None)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: nobody would know of it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
