@@ -77,12 +77,13 @@ class Profile(TrainerCallback):
 
     def __init__(self, after: int) -> None:
         self.after = after
-        self.profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
+        self.profiler: Any = None
         self.kernels: dict[str, float] = {}
 
     def on_step_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
         """Start when the timed steps are over."""
         if state.global_step == self.after:
+            self.profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
             self.profiler.start()
 
     def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
@@ -132,13 +133,10 @@ def train_packed(
     stop = StopOnInterrupt()
     trainer = packed_trainer(model, arguments, corpus, [], stop, device, dtype, math.inf)
     trainer.add_callback(timer)
-    if device.type != "cuda":
-        train_to_end(trainer, folder, stop, resume=False)
-        return timer, {}
     profile = Profile(corpus.batches - PROFILED)
-    trainer.add_callback(profile)
+    if device.type == "cuda":
+        trainer.add_callback(profile)
     train_to_end(trainer, folder, stop, resume=False)
-    del timer.ends[-PROFILED:]
     return timer, profile.shares()
 
 
@@ -214,7 +212,8 @@ def measure(way: str, preset: str, device: str, tokens: int, steps: int, size: i
         else:
             timer, kernels = train_padded(corpus, preset, where, way.endswith("bf16"), size, folder), {}
             a_step = size * float(lengths.mean())
-    seconds = statistics.median(timer.seconds)
+    times = timer.seconds[:steps]  # without those that were profiled
+    seconds = statistics.median(times)
     config = presets.configuration(presets.preset(preset), K)
     need = 3 * forward_flops(config, lengths, 0.15)
     peak = peak_flops(where, torch.float32 if way == "transformers" else choose_precision("auto", where))
@@ -222,7 +221,7 @@ def measure(way: str, preset: str, device: str, tokens: int, steps: int, size: i
     return {
         "tokens/s": round(a_step / seconds, 1),
         "tokens a step": round(a_step),
-        "seconds a step": [round(one, 4) for one in timer.seconds],
+        "seconds a step": [round(one, 4) for one in times],
         "seconds of the first step": round(timer.first, 1),
         "peak, measured (GFLOP/s)": round(peak / 1e9),
         "MFU": round(a_step / seconds * need / peak, 3),
