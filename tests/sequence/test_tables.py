@@ -55,6 +55,34 @@ def test_reads_quoted_text(delimiter: str, tmp_path: Path) -> None:
     assert content(tables.read(path)) == [("ACGTAC", None), ("GGCC", None)]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "pairs", "label"),
+    [
+        ("t.tsv", "ACGTACGTAC\t13.25\nGGCCNNAC\t11\n", [("ACGTACGTAC", None), ("GGCCNNAC", None)], ["13.25", "11"]),
+        ("t.tsv.gz", "ACGTACGTAC\t13.25\nGG\t11\n", [("ACGTACGTAC", None), ("GG", None)], ["13.25", "11"]),
+        ("t.csv", "1,acgtacgu", [("acgtacgu", None)], ["1"]),
+        ("t.txt", "ACGTACGT\nGGCC\n", [("ACGTACGT", None), ("GGCC", None)], None),
+        ("t.tsv", "ACGTACGT\tTTTTTTTT\tx\nAC\tGT\ty\n", [("ACGTACGT", "TTTTTTTT"), ("AC", "GT")], ["x", "y"]),
+    ],
+)
+def test_a_first_line_with_a_sequence_is_no_header(
+    name: str,
+    text: str,
+    pairs: list[tuple[str, str | None]],
+    label: list[str] | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    table = tables.read(path)
+    second = [None] * table.rows if table.second is None else table.second.to_pylist()
+    assert list(zip(table.sequences.to_pylist(), second, strict=True)) == pairs
+    assert (None if table.labels is None else table.labels.to_pylist()) == label
+    assert table.where(table.rows - 1) == f"{path} line {len(pairs)}"
+    assert f"{path}: no header; the columns are read as " in capsys.readouterr().err
+
+
 def test_reads_intervals_with_a_genome(tmp_path: Path) -> None:
     fasta = write_fasta(tmp_path / "g.fa", {"chrI": "AACCGGTTNN", "chrII": "ACGT"})
     path = tmp_path / "t.tsv"
@@ -114,6 +142,9 @@ def test_rows_read_as_tokens_without_strings(tmp_path: Path, rng: np.random.Gene
         ("sequence,label\nACGT,1\nACGT,1\nMKVL,0\n", "line 4: 'L' is not a nucleotide"),
         ("sequence,label,label\nACGT,1,1\n", "a column name stands twice"),
         ("sequence,label\nACG CGT GTA,1\nACG CGT GTA TAC GGG,1\n", "line 3: overlapping k-mers"),
+        ("ACGTACGT,1,2\nACGT,1,2\n", "line 1: a sequence stands where the names of columns are required.* 3 columns"),
+        ("ACGTACGT,1\nACGT\n", "line 2: 2 columns are required .sequence, label., this line has 1"),
+        ("ACGTACGT,1\nMKVL,0\n", "line 2: 'L' is not a nucleotide"),
         ("chrom,start,end,label\nchrI,0,4,1\n", "name the FASTA file they refer to with --genome"),
         ("chrom,start,end,label\nchrI,zero,4,1\n", "cannot be read as a table"),
     ],

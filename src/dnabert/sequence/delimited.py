@@ -18,8 +18,10 @@ _BLOCKS_HELD = 16
 """Blocks after which the allocator gives back what it keeps of those read: without this, half of the file again."""
 
 
-def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ()) -> pa.Table:
-    """Read a table with a header.
+def read(
+    path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = (), names: Sequence[str] = ()
+) -> pa.Table:
+    """Read a table.
 
     Parameters
     ----------
@@ -29,6 +31,8 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ())
         Column names (any case); the first that the file has becomes one contiguous array, in memory once.
     integers : sequence of str
         Names of columns (any case) that hold integers. All others are text.
+    names : sequence of str
+        The columns of a file whose first line is a row; by default the first line is the header.
 
     Returns
     -------
@@ -40,7 +44,7 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = ())
         If the file cannot be read, a column name stands twice, a row is ragged, or (tabs between the columns) a
         quotation mark is opened and not closed.
     """
-    with _opened(path, integers) as (schema, batches):
+    with _opened(path, integers, names) as (schema, batches):
         return _collect(schema, batches, find(schema.names, whole), path.stat().st_size)
 
 
@@ -51,7 +55,10 @@ def stream(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def _opened(path: Path, integers: Sequence[str]) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+def _opened(
+    path: Path, integers: Sequence[str], given: Sequence[str] = ()
+) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    header = 0 if given else 1  # lines
     ragged: list[pyarrow.csv.InvalidRow] = []
 
     def keep(row: pyarrow.csv.InvalidRow) -> str:
@@ -59,25 +66,25 @@ def _opened(path: Path, integers: Sequence[str]) -> Iterator[tuple[pa.Schema, It
         return "skip"
 
     try:
-        with open_text(path) as stream:
-            head = stream.read(1 << 16).decode("utf-8-sig", "replace").splitlines()
+        head = first_lines(path)
         delimiter, names = dialect(path, head)
+        names = list(given) or names
         types = {name: pa.int64() if name.lower() in integers else pa.large_string() for name in names}
-        if len(head) < 2:  # Arrow wants the end of the header's line
+        if len(head) <= header:  # Arrow wants the end of the header's line
             yield pa.schema(list(types.items())), iter(())
             return
         with open_text(path) as stream:
             batches = pyarrow.csv.open_csv(
                 stream,
                 read_options=pyarrow.csv.ReadOptions(
-                    column_names=names, skip_rows=1, use_threads=False, block_size=_BLOCK_BYTES
+                    column_names=names, skip_rows=header, use_threads=False, block_size=_BLOCK_BYTES
                 ),
                 parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=keep),
                 convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
             )
-            yield batches.schema, _closed(path, batches) if delimiter == "\t" else batches
+            yield batches.schema, _closed(path, batches, header + 1) if delimiter == "\t" else batches
     except (EOFError, OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
+        raise _unreadable(path, error) from error
     if ragged:
         row = ragged[0]
         raise InputError(
@@ -91,6 +98,19 @@ def open_text(path: Path) -> pa.NativeFile:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return pa.input_stream(str(path), compression="gzip" if packed else "detect")
+
+
+def first_lines(path: Path) -> list[str]:
+    """Read the lines that a file begins with; raise InputError if it cannot be read."""
+    try:
+        with open_text(path) as stream:
+            return bytes(stream.read(1 << 16)).decode("utf-8-sig", "replace").splitlines()
+    except (EOFError, OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})")
 
 
 def dialect(path: Path, head: Sequence[str]) -> tuple[str, list[str]]:
@@ -111,9 +131,8 @@ def find(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     return next((name for want in wanted for name in names if name.lower() == want), None)
 
 
-def _closed(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _closed(path: Path, batches: Iterable[pa.RecordBatch], line: int) -> Iterator[pa.RecordBatch]:
     """Check that no value runs over lines: behind a quotation mark that is not closed, rows would be lost in it."""
-    row = 0
     for batch in batches:
         for column in batch.columns:
             # all letters at once: value by value takes longer than to read the file
@@ -122,10 +141,10 @@ def _closed(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Record
             at = pc.index(pc.match_substring(column, "\n"), True).as_py()
             if at >= 0:
                 raise InputError(
-                    f"{path} line {row + at + 2}: a quotation mark is opened and closed on another line; "
+                    f"{path} line {line + at}: a quotation mark is opened and closed on another line; "
                     "delete it, or double it and quote the value"
                 )
-        row += len(batch)
+        line += len(batch)
         yield batch
 
 

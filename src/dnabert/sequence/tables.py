@@ -6,6 +6,7 @@ k-mer kernels read in place. A million rows never become a million Python string
 
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +44,8 @@ STRANDS = ("+", "-", ".", "")
 FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".ffn", ".fas")
 TEXT_SUFFIXES = (".tsv", ".csv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+_BARE_SEQUENCE = re.compile("[ACGTUNacgtun]{8,}")
+"""What in a first line says that it is no header."""
 
 
 class Table(NamedTuple):
@@ -116,7 +119,8 @@ def read(
     Parameters
     ----------
     path : path, or sequence of paths
-        TSV, CSV or Parquet with a header: `sequence` and `label` columns, or `chrom`, `start`, `end` (0-based
+        TSV, CSV or Parquet with a header: `sequence` and `label` columns (a text file whose first line holds a sequence
+        has no header, and these columns), or `chrom`, `start`, `end` (0-based
         half-open), `strand` if there is one, and `label`, with `genome`. A column `sequence2` makes rows pairs. The
         original's files of spaced k-mers are TSV. BED (3 to 12 columns, no header), with `genome`. FASTA: unlabelled,
         or with `labels`. Several FASTA files: one a class, named after the file. Text, BED and FASTA files may be
@@ -161,7 +165,7 @@ def read(
     if kind == "bed" and not intervals.has_header(found):
         bed = intervals.read(found)
         return _checked(_from_columns(found, bed.columns, bed.places, genome, length))
-    content, first, unit = (_read_parquet(found), 1, "row") if kind == "parquet" else (_read_text(found), 2, "line")
+    content, first, unit = (_read_parquet(found), 1, "row") if kind == "parquet" else _read_text(found)
     if content.num_rows == 0:
         raise InputError(f"{found}: the table has a header but no rows")
     return _checked(_from_columns(found, content, ((found, unit, first, content.num_rows),), genome, length))
@@ -352,8 +356,28 @@ def _kind(path: Path) -> str:
 # --- text and Parquet -------------------------------------------------------------------------------------------------
 
 
-def _read_text(path: Path) -> pa.Table:
-    return delimited.read(path, whole=SEQUENCE_NAMES, integers=INTERVAL_NAMES[1:])
+def _read_text(path: Path) -> tuple[pa.Table, int, str]:
+    """Read a text table, with the number of its first row and the unit that is counted in."""
+    names = _names_without_header(path)
+    content = delimited.read(path, whole=SEQUENCE_NAMES, integers=INTERVAL_NAMES[1:], names=names)
+    return content, 1 if names else 2, "line"
+
+
+def _names_without_header(path: Path) -> list[str]:
+    """Name the columns of a file that has no header because its first line holds a sequence; none if it has one."""
+    _, cells = delimited.dialect(path, delimited.first_lines(path))
+    sequences = [bool(_BARE_SEQUENCE.fullmatch(cell)) for cell in cells]
+    if not any(sequences):
+        return []
+    if sum(sequences) > 2 or len(cells) > sum(sequences) + 1:
+        raise InputError(
+            f"{path} line 1: a sequence stands where the names of columns are required; without them a file holds one "
+            f"sequence a row, or two, and their label, and this one has {len(cells)} columns; write a header"
+        )
+    left = iter((SEQUENCE_NAMES[0], SECOND_NAMES[0]))
+    names = [next(left) if is_sequence else LABEL_NAMES[0] for is_sequence in sequences]
+    say(f"{path}: no header; the columns are read as {', '.join(names)}")
+    return names
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -516,7 +540,7 @@ def _with_labels(table: Table, labels: str | os.PathLike[str] | None) -> Table:
     if labels is None:
         return table
     path = existing_file(labels, "file of labels")
-    content = _read_text(path)
+    content, _, _ = _read_text(path)
     name, label = find(content.column_names, ("name", "id")), find(content.column_names, LABEL_NAMES)
     if name is None or label is None:
         raise InputError(

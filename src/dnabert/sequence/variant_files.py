@@ -149,7 +149,7 @@ def _own_labels(table: Table, name: str) -> pa.Array | pa.ChunkedArray:
 def column_names(path: Path) -> list[str]:
     """Read the names of a table's columns."""
     if path.suffix.lower() not in PARQUET_SUFFIXES:
-        return delimited.dialect(path, _first_lines(path))[1]
+        return delimited.dialect(path, delimited.first_lines(path))[1]
     try:
         return pyarrow.parquet.read_schema(path).names
     except (OSError, pa.ArrowException) as error:
@@ -442,19 +442,11 @@ def _batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
 # --- the original's file of indices -----------------------------------------------------------------------------------
 
 
-def _first_lines(path: Path) -> list[str]:
-    try:
-        with delimited.open_text(path) as stream:
-            return bytes(stream.read(1 << 16)).decode("utf-8-sig", "replace").splitlines()
-    except (EOFError, OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
-
-
 def is_index_file(path: Path) -> bool:
     """Tell the original's file: no header, and three numbers in the first line."""
     if is_vcf(path) or path.suffix.lower() in PARQUET_SUFFIXES:
         return False
-    line = next(iter(_first_lines(path)), "")
+    line = next(iter(delimited.first_lines(path)), "")
     fields = line.split("\t" if "\t" in line else ",")
     return len(fields) in (3, 4) and all(field.isdigit() for field in fields[:3])
 
