@@ -338,6 +338,33 @@ def test_finetune_beside_baselines(
     assert evaluated.value == pytest.approx(content["models"][-1]["mcc"]["value"])
 
 
+def test_baselines_are_chosen_by_name_and_join_those_that_are_there(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for part, rows in (("train", 80), ("dev", 30)):
+        lines = (f"{sequence}\t{sequence.count('A')}" for sequence in (random_dna(30, rng) for _ in range(rows)))
+        (data / f"{part}.tsv").write_text("\n".join(["sequence\tlabel", *lines]) + "\n")
+    model = tiny_model(tmp_path / "pretrained", k=3)
+    options: dict[str, Any] = {"epochs": 1, "device": "cpu", "from_scratch": True, "task": "regression"}
+    with pytest.raises(InputError, match="--baseline knn: give one of from-scratch, deepsea, basset, danq, "):
+        dnabert.finetune(data, model, out, baselines=["kmers", "knn"], **options)
+    assert not out.exists()
+    result = dnabert.finetune(data, model, out, baselines=["kmers", "from-scratch"], **options)
+    assert "from-scratch: left out, the model itself is" in capsys.readouterr().err
+    assert result.compared is not None
+    assert [row.name for row in result.compared.models] == ["fine-tuned", "kmers"]
+    assert result.compared.models[1].metrics["spearman"].value > 0.5  # all metrics, not the main one alone
+    again = dnabert.finetune(data, model, out, baselines=["basset"], resume=True, **options)
+    assert "kmers: complete" in capsys.readouterr().err
+    assert again.compared is not None
+    assert [row.name for row in again.compared.models] == ["fine-tuned", "basset", "kmers"]
+    assert again.compared.models[2].metrics == result.compared.models[1].metrics
+    content = json.loads((out / "comparison.json").read_text())["models"]
+    assert content[2]["spearman"]["value"] == pytest.approx(result.compared.models[1].metrics["spearman"].value)
+
+
 def test_the_model_from_scratch_is_trained_as_the_other_was(
     tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,11 +397,12 @@ def test_one_value_a_channel_is_normalised_by_the_usual() -> None:
 
 
 def row_of(name: str, value: float, difference: Interval, p_value: float) -> Row:
-    return Row(name, Path(name), Interval(value, value - 0.1, value + 0.1), Comparison(difference, p_value), 3.0)
+    metrics = {"mcc": Interval(value, value - 0.1, value + 0.1)}
+    return Row(name, Path(name), metrics, Comparison(difference, p_value), 3.0)
 
 
 def test_the_report_says_plainly_when_a_baseline_wins(capsys: pytest.CaptureFixture[str]) -> None:
-    own = Row("fine-tuned", Path("out"), Interval(0.74, 0.7, 0.78), None, None)
+    own = Row("fine-tuned", Path("out"), {"mcc": Interval(0.74, 0.7, 0.78)}, None, None)
     rows = (
         own,
         row_of("danq", 0.60, Interval(-0.14, -0.2, -0.08), 0.002),
@@ -397,7 +425,9 @@ def test_the_report_says_plainly_when_a_baseline_wins(capsys: pytest.CaptureFixt
     assert "+0.060" in printed.out
 
 
-def test_bases_are_compared_with_the_one_baseline_that_labels_them(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_bases_are_compared_with_the_one_baseline_that_labels_them(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
     for part, rows in (("train", 40), ("dev", 20)):
@@ -407,6 +437,7 @@ def test_bases_are_compared_with_the_one_baseline_that_labels_them(tmp_path: Pat
     assert result.compared is not None
     assert result.compared.part == "dev"
     assert [row.name for row in result.compared.models] == ["fine-tuned", "residual"]
+    assert "kmers: left out, it cannot do the task 'per-base'" in capsys.readouterr().err
     assert result.compared.sentences[0].startswith("WARNING: residual is better than the fine-tuned model: F1 ")
 
 

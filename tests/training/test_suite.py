@@ -135,12 +135,15 @@ def test_a_learning_curve_of_numbers(model: Path, tmp_path: Path, rng: np.random
     rows = (f"{random_dna(30, rng)}\t{rng.normal(11, 2)}" for _ in range(200))
     (tmp_path / "dream/yeast.tsv").write_text("\n".join(["sequence\texpression", *rows]) + "\n")
     lines = suite.benchmark(
-        tmp_path / "dream", model, tmp_path / "out", protocol="dream", seeds=1, label=["expression"], **TUNE
+        *(tmp_path / "dream", model, tmp_path / "out"),
+        **{"protocol": "dream", "seeds": 1, "label": ["expression"], "baselines": ["kmers"], **TUNE},
     )
-    assert [line.share for line in lines] == [0.125, 0.25, 0.5, 1.0]
+    assert [line.share for line in lines] == [0.125, 0.125, 0.25, 0.25, 0.5, 0.5, 1.0, 1.0]
+    assert [line.model for line in lines] == ["fine-tuned", "kmers"] * 4
     assert {line.metric for line in lines} == {"pearson"}
-    rows_train = pyarrow.parquet.read_table(tmp_path / "out/results.parquet")["rows_train"].to_pylist()
-    assert rows_train == [20, 40, 80, 160]
+    results = pyarrow.parquet.read_table(tmp_path / "out/results.parquet")
+    assert results["rows_train"].to_pylist() == [20, 20, 40, 40, 80, 80, 160, 160]
+    assert all(-1 <= value <= 1 for value in results["spearman"].to_pylist())
     parts = [
         read_splits(tmp_path / "dream/yeast.tsv", label=["expression"], split=(0.8, 0.1, 0.1), rows=80, share=share)
         for share in (0.25, 0.5)
@@ -155,6 +158,22 @@ def test_baselines_stand_in_the_table(sets: Path, model: Path, tmp_path: Path, m
     (tmp_path / "out/runs/tf/0/seed0/comparison.json").unlink()  # killed while baselines were trained
     again = suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], baselines=True, **TUNE)
     assert [(line.model, line.mean) for line in again] == [(line.model, line.mean) for line in lines]
+
+
+def test_baselines_are_added_to_fits_that_are_complete(sets: Path, model: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"seeds": 1, "only": ["tf"], **TUNE}
+    with pytest.raises(InputError, match="--baseline knn: give one of"):
+        suite.benchmark(sets, model, tmp_path / "out", baselines=["knn"], **options)
+    alone = suite.benchmark(sets, model, tmp_path / "out", **options)
+    weights = tmp_path / "out/runs/tf/0/seed0/model.safetensors"
+    before = weights.stat().st_mtime_ns
+    lines = suite.benchmark(sets, model, tmp_path / "out", baselines=["kmers"], **options)
+    assert [line.model for line in lines] == ["fine-tuned", "kmers"]
+    assert lines[0] == alone[0]
+    assert weights.stat().st_mtime_ns == before  # the fit itself is taken as it is
+    assert suite.benchmark(sets, model, tmp_path / "out", **options) == lines  # and no table loses what is there
+    more = suite.benchmark(sets, model, tmp_path / "out", baselines=["from-scratch"], **options)
+    assert [line.model for line in more] == ["fine-tuned", "from-scratch", "kmers"]
 
 
 def test_the_command_prints_published_figures(sets: Path, model: Path, tmp_path: Path) -> None:

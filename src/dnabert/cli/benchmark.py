@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnabert.cli.options import Device, Features, FromScratch, Keep, LabelColumns, Out, Overwrite, Precision
+from dnabert.cli.options import (
+    Baselines,
+    Device,
+    Features,
+    FromScratch,
+    Keep,
+    LabelColumns,
+    OneBaseline,
+    Out,
+    Overwrite,
+    Precision,
+)
 
 if TYPE_CHECKING:
     from dnabert.training.suite import Summary
@@ -31,11 +42,10 @@ def benchmark(
     features: Features = None,
     keep: Keep = "all",
     from_scratch: FromScratch = False,
-    baselines: Annotated[
-        bool,
-        typer.Option("--baselines", help="Train CNNs, k-mer regression and the model from scratch beside each fit."),
-    ] = False,
+    baselines: Baselines = False,
+    baseline: OneBaseline = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="As in finetune.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="As in finetune.", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="As in finetune.", min=0.0)] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", help="Fits at the same time; a small model leaves most of a GPU idle.", min=1)
@@ -47,7 +57,7 @@ def benchmark(
     """Fine-tune on every data set of a folder and print one table; run it again to go on where it stopped."""
     from dnabert.training import suite as training
 
-    chosen = {"epochs": epochs, "learning_rate": learning_rate}
+    chosen = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     try:
         lines = training.benchmark(
             suite,
@@ -64,7 +74,7 @@ def benchmark(
             features=features,
             keep=keep,
             from_scratch=from_scratch,
-            baselines=baselines,
+            baselines=baselines or tuple(baseline or ()),
             device=device,
             precision=precision,
             **{name: value for name, value in chosen.items() if value is not None},

@@ -9,6 +9,7 @@ import typer
 from dnabert import processes
 from dnabert.cli.options import (
     Annotation,
+    Baselines,
     Device,
     Features,
     FromScratch,
@@ -17,6 +18,7 @@ from dnabert.cli.options import (
     LabelColumns,
     LabelsFile,
     Length,
+    OneBaseline,
     Out,
     Overwrite,
     Precision,
@@ -79,10 +81,8 @@ def finetune(
     rank: Annotated[int, typer.Option("--rank", help="Rows of the matrices of lora.", min=1)] = 8,
     keep: Keep = "all",
     from_scratch: FromScratch = False,
-    baselines: Annotated[
-        bool,
-        typer.Option("--baselines", help="Train CNNs, k-mer regression and the model from scratch too, and compare."),
-    ] = False,
+    baselines: Baselines = False,
+    baseline: OneBaseline = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Passes over the rows; default: 6 to 30, by their number.", min=1)
     ] = None,
@@ -129,7 +129,7 @@ def finetune(
         rank=rank,
         keep=keep,
         from_scratch=from_scratch,
-        baselines=baselines,
+        baselines=baselines or tuple(baseline or ()),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

@@ -36,6 +36,18 @@ Features = Annotated[
     ),
 ]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Take the model's shape but none of its weights.")]
+Baselines = Annotated[
+    bool,
+    typer.Option("--baselines", help="Train CNNs, k-mer regression and the model from scratch too, and compare."),
+]
+OneBaseline = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--baseline",
+        help="One of these alone: from-scratch, deepsea, basset, danq, residual or kmers; repeat for more.",
+        show_default=False,
+    ),
+]
 Length = Annotated[
     int | None,
     typer.Option("--length", help="Bases that intervals are widened to, around their midpoints.", min=1),

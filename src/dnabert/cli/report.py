@@ -57,7 +57,8 @@ def print_comparison(compared: "Compared") -> None:
         if row.comparison is not None:
             value, low, high = row.comparison.difference
             difference = (f"{value:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{row.comparison.p_value:.2g}")
-        shown = (row.name, f"{row.value.value:.3f}", f"{row.value.low:.3f} to {row.value.high:.3f}")
+        own = row.metrics[compared.metric]
+        shown = (row.name, f"{own.value:.3f}", f"{own.low:.3f} to {own.high:.3f}")
         table.add_row(*shown, *difference, seconds)
     plain_console(wide=True).print(table)
     for sentence in compared.sentences:

@@ -146,10 +146,15 @@ def check(name: str, task: str) -> None:
     """Raise InputError unless there is such a baseline and it can do the task."""
     if name not in NAMES:
         raise InputError(f"'{name}': there is no such baseline; give one of {', '.join(NAMES)}")
-    if task == "per-base" and name != "residual":
+    if not can_do(name, task):
         raise InputError(
             f"the baseline '{name}' gives one answer a sequence and cannot label bases; 'residual' can, take that one"
         )
+
+
+def can_do(name: str, task: str) -> bool:
+    """Say whether a baseline gives the answers of a task: one of them has an answer for each base."""
+    return task != "per-base" or name == "residual"
 
 
 def save(baseline: Baseline, folder: str | os.PathLike[str], record: dict[str, Any]) -> None:

@@ -18,9 +18,7 @@ _BLOCKS_HELD = 16
 """Blocks after which the allocator gives back what it keeps of those read: without this, half of the file again."""
 
 
-def read(
-    path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = (), names: Sequence[str] = ()
-) -> pa.Table:
+def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = (), names: Sequence[str] = ()) -> pa.Table:
     """Read a table.
 
     Parameters

@@ -1,6 +1,7 @@
 """The fine-tuned model beside its baselines: the same rows, the same seed, one table."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,8 +45,8 @@ class Row(NamedTuple):
     name : str
     folder : pathlib.Path
         Its directory.
-    value : Interval
-        The main metric.
+    metrics : mapping of str to Interval
+        The task's metrics, the main one among them.
     comparison : Comparison or None
         Its difference to the fine-tuned model; None for that model itself.
     seconds : float or None
@@ -54,7 +55,7 @@ class Row(NamedTuple):
 
     name: str
     folder: Path
-    value: Interval
+    metrics: Mapping[str, Interval]
     comparison: Comparison | None
     seconds: float | None
 
@@ -83,11 +84,30 @@ class Compared(NamedTuple):
     sentences: tuple[str, ...]
 
 
-def beside_baselines(**options: Any) -> Finetuned:
-    """Fine-tune a model, then train the baselines on the same rows and compare; go on from what there is.
+def chosen(names: bool | Sequence[str]) -> tuple[str, ...]:
+    """List the baselines asked for, all for True, in the order of the table; raise InputError for an unknown one."""
+    known = (FROM_SCRATCH, *baselines.NAMES)
+    if isinstance(names, bool):
+        return known if names else ()
+    for name in names:
+        if name not in known:
+            raise InputError(f"--baseline {name}: give one of {', '.join(known)}")
+    return tuple(name for name in known if name in names)
+
+
+def possible(names: Sequence[str], kind: str, from_scratch: bool) -> tuple[str, ...]:
+    """Keep the baselines that can do a task, and differ from the model."""
+    able = (name for name in names if name == FROM_SCRATCH or baselines.can_do(name, kind))
+    return tuple(name for name in able if not (name == FROM_SCRATCH and from_scratch))
+
+
+def beside_baselines(names: bool | Sequence[str], **options: Any) -> Finetuned:
+    """Fine-tune a model, then train baselines on the same rows and compare; go on from what there is.
 
     Parameters
     ----------
+    names : bool or sequence of str
+        Which, as in `chosen`. Those that are complete in the output folder stand in the table too.
     **options
         Those of `dnabert.training.finetune.finetune`. With `resume`, a finished fine-tuning and finished baselines are
         taken as they are.
@@ -101,8 +121,10 @@ def beside_baselines(**options: Any) -> Finetuned:
     Raises
     ------
     InputError
-        As `finetune`; if there are several processes; or if a finished run to resume had other settings.
+        As `finetune`; if there is no such baseline; if there are several processes; or if a finished run to resume had
+        other settings.
     """
+    wanted = chosen(names)
     if processes.count() > 1:
         raise InputError("--baselines are trained in one process; run without torchrun")
     out = Path(options["out"])
@@ -126,44 +148,48 @@ def beside_baselines(**options: Any) -> Finetuned:
     if result is None:
         say(f"{out}: the fine-tuned model is complete")
         result = Finetuned(out, task, None, None, finished=True)
-    say(f"Training baselines on the same {parts.train.rows:,} rows")
+    able = possible(wanted, task.kind, options["from_scratch"])
+    for name in wanted:
+        if name not in able:
+            why = "the model itself is" if name == FROM_SCRATCH else f"it cannot do the task '{task.kind}'"
+            say(f"{name}: left out, {why}")
+    if able:
+        say(f"Training baselines on the same {parts.train.rows:,} rows")
     folders = {FINETUNED: out}
-    if not options["from_scratch"]:
-        folders[FROM_SCRATCH] = out / FOLDER / FROM_SCRATCH
-        if not _from_scratch(folders[FROM_SCRATCH], options):
-            return result._replace(finished=False)
-    for name in baselines.NAMES:
-        if task.kind == "per-base" and name != "residual":
+    for name in possible(chosen(True), task.kind, options["from_scratch"]):
+        folder = out / FOLDER / name
+        complete = (folder / RECORD).is_file()
+        if name not in able and not complete:
             continue
-        folders[name] = out / FOLDER / name
-        if (folders[name] / RECORD).is_file():
+        folders[name] = folder
+        if complete:
             say(f"{name}: complete")
-            continue
-        assert truths[0] is not None
-        assert truths[1] is not None
-        trained = training.train(
-            name,
-            (parts.train, parts.dev),
-            (truths[0], truths[1]),
-            task,
-            strand=options["strand"] or "given",
-            seed=options["seed"],
-            class_weights=options["class_weights"],
-            device=training_device(options["device"]),
-        )
-        baselines.save(trained.baseline, folders[name], {"seed": options["seed"], "training": trained.record})
+        elif name == FROM_SCRATCH:
+            if not _from_scratch(folder, options):
+                return result._replace(finished=False)
+        else:
+            assert truths[0] is not None
+            assert truths[1] is not None
+            trained = training.train(
+                name,
+                (parts.train, parts.dev),
+                (truths[0], truths[1]),
+                task,
+                strand=options["strand"] or "given",
+                seed=options["seed"],
+                class_weights=options["class_weights"],
+                device=training_device(options["device"]),
+            )
+            baselines.save(trained.baseline, folder, {"seed": options["seed"], "training": trained.record})
     return _compare(result, folders, parts, truths, options)
 
 
 def _from_scratch(folder: Path, options: dict[str, Any]) -> bool:
-    """Train the model's architecture from random weights, unless it is; return False if the user interrupted it.
+    """Train the model's architecture from random weights; return False if the user interrupted it.
 
     All of its weights are learned, with the rate for that, whatever was learned of the model: an encoder that stays
     random tells nothing of what pre-training is worth.
     """
-    if (folder / RECORD).is_file():
-        say(f"{FROM_SCRATCH}: complete")
-        return True
     begun = (folder / RUN).is_file()
     if options["method"] not in ("auto", "full"):
         options = options | {"learning_rate": None, "rank": RANK}
@@ -190,7 +216,7 @@ def _compare(
         Row(
             name,
             folder,
-            metrics.evaluate(outputs[name], truth).metrics[metric],
+            metrics.evaluate(outputs[name], truth).metrics,
             None if name == FINETUNED else metrics.compare(outputs[name], outputs[FINETUNED], truth),
             _seconds(folder),
         )
@@ -236,17 +262,18 @@ def _seconds(folder: Path) -> float | None:
 def sentences(rows: tuple[Row, ...], metric: str, where: str) -> tuple[str, ...]:
     """Say who is better than the fine-tuned model, who does not differ, and who is worse."""
     words = metric.upper() if metric in ("mcc", "auroc") else {"f1": "F1", "pearson": "Pearson r"}[metric]
-    own = rows[0].value.value
+    own = rows[0].metrics[metric].value
     better, same, worse = [], [], []
     for row in rows[1:]:
         if row.comparison is None:
             continue
         difference, p_value = row.comparison
+        value = row.metrics[metric].value
         if not p_value < SIGNIFICANT:
             same.append(row.name)
         elif difference.value > 0:
             better.append(
-                f"WARNING: {row.name} is better than the fine-tuned model: {words} {row.value.value:.3f} against "
+                f"WARNING: {row.name} is better than the fine-tuned model: {words} {value:.3f} against "
                 f"{own:.3f}, difference {difference.value:.3f} ({difference.low:.3f} to {difference.high:.3f}), "
                 f"p = {p_value:.2g}"
             )
@@ -267,7 +294,7 @@ def _as_json(compared: Compared, folder: Path) -> dict[str, Any]:
         {
             "name": row.name,
             "folder": str(row.folder.relative_to(folder)),
-            compared.metric: finite(row.value),
+            **{name: finite(value) for name, value in row.metrics.items()},
             "difference": None if row.comparison is None else finite(row.comparison.difference),
             "p_value": None if row.comparison is None else row.comparison.p_value,
             "seconds": row.seconds,

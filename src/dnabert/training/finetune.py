@@ -122,7 +122,7 @@ def finetune(
     rank: int = adapters.RANK,
     keep: str = "all",
     from_scratch: bool = False,
-    baselines: bool = False,
+    baselines: bool | Sequence[str] = False,
     class_weights: bool = False,
     layer_decay: float = 1.0,
     epochs: int | None = None,
@@ -192,9 +192,10 @@ def finetune(
         model learns first is which k-mers are alike, and its layers may be worth less than new ones.
     from_scratch : bool
         Take the shape of `model`, but none of its weights: what pre-training is worth is the difference.
-    baselines : bool
+    baselines : bool or sequence of str
         Afterwards train what the model has to beat on the same rows and compare (`dnabert.training.compare`): its
-        architecture from random weights, four convolutional networks and k-mer regression. With `resume` what is
+        architecture `from-scratch`, that is from random weights, the convolutional networks `deepsea`, `basset`, `danq`
+        and `residual`, and k-mer regression, `kmers`; all of them, or those that are named. With `resume` what is
         complete, the model itself included, is taken as it is.
     class_weights : bool
         Let each class (or each label's 1 and 0) count alike in the loss, however many rows it has.
@@ -229,7 +230,7 @@ def finetune(
     if baselines:
         from dnabert.training import compare  # it calls this function in turn
 
-        return compare.beside_baselines(**options | {"baselines": False})
+        return compare.beside_baselines(baselines, **options | {"baselines": False})
     initial.check_apart(model, out)
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read

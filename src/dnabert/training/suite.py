@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing
-from dnabert.model.checkpoint import RECORD
+from dnabert.model.checkpoint import RECORD, read_record
 from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.training import compare, initial, published, splits
@@ -32,6 +32,7 @@ CURVE = (0.125, 0.25, 0.5, 1.0)
 """Shares of the training rows at which DREAM's learning curve is taken."""
 RESULTS = "results.parquet"
 COMPARISON = "comparison.json"
+SECONDS = "seconds.json"
 
 
 class Fit(NamedTuple):
@@ -79,6 +80,7 @@ def benchmark(
     label: Sequence[str] = (),
     jobs: int = 1,
     overwrite: bool = False,
+    baselines: bool | Sequence[str] = False,
     **options: Any,
 ) -> list[Summary]:
     """Fine-tune a model on each data set of a folder. A run that was stopped goes on where it was.
@@ -108,6 +110,8 @@ def benchmark(
         `if __name__ == "__main__"`, as with all of Python's `multiprocessing`.
     overwrite : bool
         Start anew.
+    baselines : bool or sequence of str
+        As in `finetune`; a folder that is complete without them gets them when they are asked for later.
     **options
         For `finetune`.
 
@@ -123,6 +127,7 @@ def benchmark(
     initial.check_apart(model, out)
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: 1 or more fits at a time are required")
+    beside = compare.chosen(baselines)
     if protocol not in PROTOCOLS:
         raise InputError(f"--protocol {protocol}: give one of {', '.join(PROTOCOLS)}")
     found = _gue_sets(Path(suite)) if protocol == "gue" else _dream_sets(Path(suite))
@@ -138,34 +143,36 @@ def benchmark(
     settings |= {"label": list(label) or None} | options
     folder = _claim(out, settings, overwrite)
     places = {fit: _place(folder, fit, len(shares) > 1) for fit in fits}
-    last = COMPARISON if options.get("baselines") else RECORD  # the file that is written last
+
+    def done(fit: Fit) -> bool:
+        return _is_done(places[fit], beside, options.get("from_scratch", False))
 
     def write() -> int:
-        done = [fit for fit in fits if (places[fit] / last).is_file()]
-        _write(folder, [row for fit in done for row in _rows(places[fit], fit)])
-        return len(done)
+        made = [fit for fit in fits if (places[fit] / RECORD).is_file()]
+        _write(folder, [row for fit in made for row in _rows(places[fit], fit)])
+        return sum(done(fit) for fit in made)
 
     logs = folder / "logs"
     work = [
         Job(
             f"{fit.name}, seed {fit.seed}",
             logs / fit.name / f"share{fit.share:g}-seed{fit.seed}.log",
-            partial(_fit, fit, model, place, protocol, rows, label, options),
+            partial(_fit, fit, model, place, protocol, rows, label, options | {"baselines": beside}),
         )
         for fit, place in places.items()
-        if not (place / last).is_file()
+        if not done(fit)
     ]
-    done = write()
+    complete = write()
     if jobs == 1:
         for one in work:
-            say(f"--- {one.name} ({done + 1} of {len(fits)})")
+            say(f"--- {one.name} ({complete + 1} of {len(fits)})")
             one.run()
-            done = write()
+            complete = write()
     elif work:
         say(f"{len(work)} fits, {min(jobs, len(work))} at a time; what each says is in {logs}")
         for name in side_by_side(work, jobs):
-            done = write()
-            say(f"{name}: done ({done} of {len(fits)})")
+            complete = write()
+            say(f"{name}: done ({complete} of {len(fits)})")
     return summarise(folder)
 
 
@@ -275,17 +282,28 @@ def _fit(
     result = finetune(fit.data, model, place, resume=begun, overwrite=not begun, **settings)
     if not result.finished:
         raise KeyboardInterrupt
-    with replacing(place / "seconds.json") as temporary:
+    with replacing(place / SECONDS) as temporary:
         temporary.write_text(json.dumps(time.monotonic() - start))
+
+
+def _is_done(place: Path, beside: Sequence[str], from_scratch: bool) -> bool:
+    """Say whether a fit is complete, with the baselines that are to stand beside it."""
+    if not (place / RECORD).is_file():
+        return False
+    missing = set(compare.possible(beside, read_record(place)["task"], from_scratch))
+    if missing and (place / COMPARISON).is_file():
+        missing -= {one["name"] for one in json.loads((place / COMPARISON).read_text())["models"]}
+    return not missing
 
 
 def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
     """Read what a finished fit left, one row a model."""
-    record = json.loads((place / RECORD).read_text())
+    record = read_record(place)
     evaluations = json.loads((place / "metrics.json").read_text())
     split = "test" if "test" in evaluations else "dev"
     metric = MAIN[record["task"]]
-    seconds = place / "seconds.json"
+    models = json.loads((place / COMPARISON).read_text())["models"] if (place / COMPARISON).is_file() else []
+    took = json.loads((place / SECONDS).read_text()) if (place / SECONDS).is_file() else None
     row = {
         "name": fit.name,
         "model": compare.FINETUNED,
@@ -299,18 +317,17 @@ def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
         "spearman": evaluations[split]["metrics"].get("spearman", {}).get("value"),
         "rows_train": record["rows"]["train"],
         "rows_evaluated": evaluations[split]["rows"],
-        "seconds": json.loads(seconds.read_text()) if seconds.is_file() else None,
+        "seconds": models[0]["seconds"] if models else took,  # of this model alone
     }
     yield row
-    if (place / COMPARISON).is_file():
-        for other in json.loads((place / COMPARISON).read_text())["models"][1:]:
-            yield row | {
-                "model": other["name"],
-                "method": None,
-                **other[metric],
-                "spearman": None,
-                "seconds": other["seconds"],
-            }
+    for other in models[1:]:
+        yield row | {
+            "model": other["name"],
+            "method": None,
+            **other[metric],
+            "spearman": other.get("spearman", {}).get("value"),
+            "seconds": other["seconds"],
+        }
 
 
 def _place(folder: Path, fit: Fit, curve: bool) -> Path:
