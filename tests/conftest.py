@@ -2,8 +2,7 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.sequence.alphabet import decode_bases
+from tests import commands
 
 # compiling a kernel takes its time once; what a test takes is no property of the code it tests
 hypothesis.settings.register_profile("dnabert", deadline=None)
@@ -97,13 +97,13 @@ def write_bound(folder: Path, rng: np.random.Generator) -> Path:
     return write_splits(folder, "sequence\tlabel", row)
 
 
-def run_command(*arguments: object, expect: int = 0, **options: object) -> subprocess.CompletedProcess[str]:
+def run_command(
+    *arguments: object, expect: int = 0, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the `dnabert` command in a process of its own and check its exit code."""
-    command = [sys.executable, "-c", "from dnabert.cli import main; main()", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    done = commands.run([str(argument) for argument in arguments], cwd, env)
     assert done.returncode == expect, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    result: subprocess.CompletedProcess[str] = done
-    return result
+    return done
 
 
 @pytest.fixture
