@@ -97,6 +97,9 @@ def main(
     task: Annotated[list[str] | None, typer.Option(help="Tasks; all by default.")] = None,
     seeds: Annotated[int, typer.Option(help="Fits of each.")] = 1,
     scratch: Annotated[bool, typer.Option(help="The first model's shape from random weights too.")] = True,
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="Baselines beside the first model; repeat for more.")
+    ] = None,
     folder: Annotated[Path, typer.Option(help="Where the result goes.")] = RESULTS,
 ) -> None:
     """Fine-tune each model on each task; write the metrics of the test rows."""
@@ -106,13 +109,18 @@ def main(
         given = TASKS[name](data, out / name / "data")
         figures[name] = {}
         for words, start, anew in starts:
-            found = []
+            beside = baseline or [] if words == starts[0][0] else []
             for seed in range(seeds):
                 place = out / name / words.replace(" ", "_") / f"seed{seed}"
-                if not (place / "metrics.json").is_file():
-                    dnabert.finetune(**given, model=start, out=place, seed=seed, from_scratch=anew, overwrite=True)
-                found.append(json.loads((place / "metrics.json").read_text())["test"])
-            figures[name][words] = found
+                made = (place / "metrics.json").is_file()
+                if not made or beside:
+                    options: dict[str, Any] = {"seed": seed, "from_scratch": anew, "baselines": beside, "resume": made}
+                    dnabert.finetune(**given, model=start, out=place, overwrite=not made, **options)
+                found = json.loads((place / "metrics.json").read_text())["test"]
+                figures[name].setdefault(words, []).append(found)
+                if beside:
+                    for other in json.loads((place / "comparison.json").read_text())["models"][1:]:
+                        figures[name].setdefault(other["name"], []).append(other)
         record("tasks", figures, folder)
 
 
