@@ -14,6 +14,8 @@ from dnabert.inference import predict as predicting
 from dnabert.model import checkpoint
 from dnabert.sequence import tables
 from dnabert.sequence.annotate import label_bases
+from dnabert.training.items import fit_to
+from dnabert.training.metrics import Truth
 from dnabert.training.targets import Task
 from tests.conftest import random_dna, run_command, tiny_model, write_bound, write_fasta, write_splits
 
@@ -47,6 +49,41 @@ def test_numbers_come_back_in_their_units(model: Path, tmp_path: Path, rng: np.r
     assert abs(predicted.mean() - true.mean()) < 200
     theirs = transformers.BertForSequenceClassification.from_pretrained(result.folder)
     assert theirs.config.problem_type == "regression"
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_numbers_spread_as_dev_says(method: str, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    """Noise is learned by heart: without a fit to dev the numbers of other rows would spread too far."""
+
+    def row() -> str:
+        sequence = random_dna(40, rng)
+        return f"{sequence}\t{sequence.count('G') + 5 * rng.normal():.3f}"
+
+    data = write_splits(tmp_path / "data", "sequence\tlabel", row)
+    options = TUNE | {"epochs": 20, "task": "regression", "method": method, "baselines": ["basset"]}
+    folder = dnabert.finetune(data, model, tmp_path / "out", **options).folder
+    true = np.array([float(line.split("\t")[1]) for line in (data / "dev.tsv").read_text().splitlines()[1:]])
+    for one in (folder, folder / "baselines/basset"):
+        dnabert.predict_file(one, data / "dev.tsv", tmp_path / "p.tsv", precision="float32")
+        lines = (tmp_path / "p.tsv").read_text().splitlines()[1:]
+        given = np.array([float(line.split("\t")[-1]) for line in lines])
+        assert np.polyfit(given, true, 1) == pytest.approx([1, 0], abs=0.01)
+
+
+def test_what_does_not_rise_with_known_numbers_stays_as_it_is(rng: np.random.Generator) -> None:
+    layer = torch.nn.Linear(4, 3)
+    features = rng.normal(size=(40, 4)).astype(np.float32)
+    with torch.no_grad():
+        layer.weight[2], layer.bias[2] = 0, 7  # one number for all rows
+        before = layer(torch.from_numpy(features)).numpy()
+        known = np.stack([3 * before[:, 0] + 5, -before[:, 1], rng.normal(size=40)], axis=1)
+        truth = Truth("regression", known, ("up", "down", "flat"))
+        fit_to(layer, before[:29], truth._replace(values=known[:29]))  # too few rows to tell
+        assert np.array_equal(layer(torch.from_numpy(features)).numpy(), before)
+        fit_to(layer, before, truth)
+        after = layer(torch.from_numpy(features)).numpy()
+    assert after[:, 0] == pytest.approx(known[:, 0], abs=1e-4)
+    assert np.array_equal(after[:, 1:], before[:, 1:])
 
 
 def test_several_labels_a_sequence(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:

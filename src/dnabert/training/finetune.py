@@ -25,7 +25,7 @@ from dnabert.progress import say
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, initial, leakage, metrics, splits, targets
 from dnabert.training.data import Data, as_paths, read_splits, resolved
-from dnabert.training.items import Packer, Rows, Scale, into_units, passes_for, standardise, weights_of
+from dnabert.training.items import Packer, Rows, Scale, fit_to, into_units, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
@@ -422,7 +422,9 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
             return None
     if scale is not None:
         head = loaded.model.classifier
-        into_units(head.modules_to_save["default"] if adapted else head, scale)
+        last = head.modules_to_save["default"] if adapted else head
+        into_units(last, scale)
+        fit_to(last, predict(job.engine, job.parts.dev).outputs, _known(job.truths[1]))
     if adapted is not None:
         is_base = settings["keep"] == "all" and not settings["from_scratch"]  # else what they were added to is nowhere
         if is_base and processes.is_first():

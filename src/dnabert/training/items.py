@@ -20,6 +20,9 @@ from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Windows
 from dnabert.training.metrics import Truth
 
+FEWEST_TO_FIT = 30
+"""Rows of dev below which the numbers a network gives are not fitted to the known ones."""
+
 
 class Rows(Dataset[int]):
     """Row numbers: the collator reads the rows themselves from the table's buffers."""
@@ -171,8 +174,35 @@ def standardise(truth: Truth) -> Scale:
 
 
 def into_units(layer: nn.Linear, scale: Scale) -> None:
-    """Let the last layer give numbers in the user's units, so that the directory needs no word about the scale."""
+    """Let the last layer give numbers on another scale, so that the directory needs no word about it."""
     mean, deviation = (torch.from_numpy(part).float().to(layer.weight.device) for part in scale)
     with torch.no_grad():
         layer.weight.mul_(deviation[:, None])
         layer.bias.mul_(deviation).add_(mean)
+
+
+def fit_to(layer: nn.Linear, outputs: np.ndarray, truth: Truth) -> None:
+    """Stretch and shift the numbers of a last layer to what fits known ones best, by least squares, each on its own.
+
+    The state that is kept is the one whose numbers correlate best on dev, and correlation says nothing of their spread:
+    what a network learned by heart of noisy numbers spreads too far. A number that does not rise with the known ones
+    stays as it is, and all do where fewer than `FEWEST_TO_FIT` rows are known.
+
+    Parameters
+    ----------
+    layer : torch.nn.Linear
+        In the user's units.
+    outputs : np.ndarray, shape (rows, numbers)
+        What it gives for the rows of `truth`.
+    truth : Truth
+    """
+    if len(outputs) < FEWEST_TO_FIT:
+        return
+    outputs = outputs.astype(np.float64)
+    centre, known = outputs.mean(axis=0), truth.values.mean(axis=0)
+    spread = ((outputs - centre) ** 2).sum(axis=0)
+    slope = ((outputs - centre) * (truth.values - known)).sum(axis=0) / np.where(spread > 0, spread, np.inf)
+    rises = slope > 0
+    slope = np.where(rises, slope, 1.0)
+    shift = np.where(rises, known - slope * centre, 0.0)
+    into_units(layer, Scale(shift, slope))
