@@ -7,6 +7,7 @@ Data sets may have been run in several folders, each by a command of its own.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,10 +23,12 @@ from dnabert.training.trainer import RUN
 
 def line(one: Summary) -> dict[str, Any]:
     """Say a data set's result with one model in short."""
+    ranked = {} if math.isnan(one.spearman) else {"spearman": round(one.spearman, 4)}
     return {
         "mean": round(one.mean, 4),
         "sd": round(one.deviation, 4) if one.seeds > 1 else None,
         "interval": [round(one.low, 4), round(one.high, 4)],
+        **ranked,
         "seeds": one.seeds,
     }
 

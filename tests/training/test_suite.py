@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from dnabert.cli.benchmark import _print
 from dnabert.errors import InputError
 from dnabert.model import baselines, checkpoint
 from dnabert.training import published, suite
@@ -141,6 +142,7 @@ def test_a_learning_curve_of_numbers(model: Path, tmp_path: Path, rng: np.random
     assert [line.share for line in lines] == [0.125, 0.125, 0.25, 0.25, 0.5, 0.5, 1.0, 1.0]
     assert [line.model for line in lines] == ["fine-tuned", "kmers"] * 4
     assert {line.metric for line in lines} == {"pearson"}
+    assert all(-1 <= line.spearman <= 1 for line in lines)
     results = pyarrow.parquet.read_table(tmp_path / "out/results.parquet")
     assert results["rows_train"].to_pylist() == [20, 20, 40, 40, 80, 80, 160, 160]
     assert all(-1 <= value <= 1 for value in results["spearman"].to_pylist())
@@ -185,6 +187,19 @@ def test_the_command_prints_published_figures(sets: Path, model: Path, tmp_path:
     assert re.search(r"\n *DNABERT-3, published +0.781 ", done.stdout)
     assert "arXiv 2306.15006v2" in done.stdout
     assert pyarrow.parquet.read_table(tmp_path / "out/results.parquet")["rows_train"].to_pylist() == [20]
+
+
+def test_a_long_name_cuts_no_number(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "promoters_of_a_yeast_measured_in_2022"
+    lines = [
+        suite.Summary(name, model, 0.125, "pearson", 3, value, 0.012, value - 0.05, value + 0.05, value + 0.03)
+        for model, value in (("fine-tuned", 0.512), ("residual", 0.487))
+    ]
+    _print(lines)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert "fine-tuned 0.512 0.012 0.462 to 0.562 0.542 3".split() in shown
+    assert "residual 0.487 0.012 0.437 to 0.537 0.517 3".split() in shown
 
 
 @pytest.mark.parametrize(

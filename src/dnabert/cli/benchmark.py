@@ -94,14 +94,16 @@ def _print(lines: "list[Summary]") -> None:
     from dnabert.training import published
 
     table = rich.table.Table(box=rich.box.SIMPLE, collapse_padding=True)
-    table.add_column("data set", no_wrap=True)
-    for heading in ("mean", "sd", "95 % interval", "seeds"):
+    table.add_column("data set", overflow="fold")  # a long name gives way to the numbers
+    ranked = [] if all(math.isnan(line.spearman) for line in lines) else ["spearman"]  # of numbers alone
+    for heading in ("mean", "sd", "95 % interval", *ranked, "seeds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for (name, share, metric), group in itertools.groupby(lines, key=lambda line: (line.name, line.share, line.metric)):
         table.add_row(f"{name}{'' if share == 1 else f', {share:.1%} of the rows'}: {metric}")
         for line in group:
             interval = f"{_number(line.low)} to {_number(line.high)}"
-            table.add_row(f"  {line.model}", _number(line.mean), _number(line.deviation), interval, str(line.seeds))
+            numbers = [_number(line.mean), _number(line.deviation), interval]
+            table.add_row(f"  {line.model}", *numbers, *(_number(line.spearman) for _ in ranked), str(line.seeds))
         known = published.gue(name) if metric == "mcc" else {}
         if known:
             best = max(known, key=lambda model: known[model])

@@ -55,7 +55,10 @@ class Fit(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A data set's line in the table: mean and standard deviation of the main metric over seeds, mean interval."""
+    """A data set's line in the table: mean and standard deviation of the main metric over seeds, mean interval.
+
+    Of numbers `spearman` is the mean of Spearman's rho, beside the main metric, Pearson's r; of others it is NaN.
+    """
 
     name: str
     model: str
@@ -66,6 +69,7 @@ class Summary(NamedTuple):
     deviation: float
     low: float
     high: float
+    spearman: float
 
 
 def benchmark(
@@ -193,6 +197,7 @@ def summarise(folder: str | os.PathLike[str]) -> list[Summary]:
             statistics.stdev(values) if len(values := _defined(rows, "value")) > 1 else math.nan,
             _mean(rows, "low"),
             _mean(rows, "high"),
+            _mean(rows, "spearman"),
         )
         for (name, model, share), rows in lines.items()
     ]
