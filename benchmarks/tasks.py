@@ -1,6 +1,6 @@
 """Tasks beyond the suites: promoters of other organisms, splice sites, splice sites base by base.
 
-    python -m benchmarks.tasks data --model yeast --model multi --task ecoli --out tasks
+    python -m benchmarks.tasks data --model yeast --model multi --task ecoli --baseline from-scratch --out tasks
 
 - `ecoli`, `mouse`: promoters against non-promoters of E. coli (81 bases) and mouse (TATA promoters, 251 bases), divided
   by similarity;
@@ -96,32 +96,29 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the models.")],
     task: Annotated[list[str] | None, typer.Option(help="Tasks; all by default.")] = None,
     seeds: Annotated[int, typer.Option(help="Fits of each.")] = 1,
-    scratch: Annotated[bool, typer.Option(help="The first model's shape from random weights too.")] = True,
     baseline: Annotated[
         list[str] | None, typer.Option(help="Baselines beside the first model; repeat for more.")
     ] = None,
     folder: Annotated[Path, typer.Option(help="Where the result goes.")] = RESULTS,
 ) -> None:
-    """Fine-tune each model on each task; write the metrics of the test rows."""
-    figures: dict[str, Any] = {}
-    starts = [(path.name, path, False) for path in model] + ([("from scratch", model[0], True)] if scratch else [])
+    """Fine-tune each model on each task; write the metrics of the test rows, a file a task."""
     for name in task or list(TASKS):
         given = TASKS[name](data, out / name / "data")
-        figures[name] = {}
-        for words, start, anew in starts:
-            beside = baseline or [] if words == starts[0][0] else []
+        figures: dict[str, list[dict[str, Any]]] = {}
+        for start in model:
+            beside = baseline or [] if start == model[0] else []
             for seed in range(seeds):
-                place = out / name / words.replace(" ", "_") / f"seed{seed}"
+                place = out / name / start.name / f"seed{seed}"
                 made = (place / "metrics.json").is_file()
                 if not made or beside:
-                    options: dict[str, Any] = {"seed": seed, "from_scratch": anew, "baselines": beside, "resume": made}
-                    dnabert.finetune(**given, model=start, out=place, overwrite=not made, **options)
-                found = json.loads((place / "metrics.json").read_text())["test"]
-                figures[name].setdefault(words, []).append(found)
-                if beside:
-                    for other in json.loads((place / "comparison.json").read_text())["models"][1:]:
-                        figures[name].setdefault(other["name"], []).append(other)
-        record("tasks", figures, folder)
+                    options: dict[str, Any] = {"seed": seed, "baselines": beside, "resume": made, "overwrite": not made}
+                    dnabert.finetune(**given, model=start, out=place, **options)
+                figures.setdefault(start.name, []).append(json.loads((place / "metrics.json").read_text())["test"])
+                others = json.loads((place / "comparison.json").read_text())["models"][1:] if beside else []
+                for other in others:
+                    metrics = {key: value for key, value in other.items() if key in figures[start.name][-1]["metrics"]}
+                    figures.setdefault(other["name"], []).append({"metrics": metrics})
+        record(f"task_{name}", figures, folder)
 
 
 if __name__ == "__main__":

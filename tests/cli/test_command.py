@@ -35,7 +35,7 @@ def test_help_is_quick() -> None:
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        run_command("--help")
+        subprocess.run([sys.executable, "-c", "from dnabert.cli import main; main()", "--help"], check=True)
         seconds.append(time.perf_counter() - start)
     # the claim of 0.3 s is measured in benchmarks/; here only a gross fault (a heavy import) fails
     assert statistics.median(seconds) < 2

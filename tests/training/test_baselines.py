@@ -348,11 +348,11 @@ def test_baselines_are_chosen_by_name_and_join_those_that_are_there(
         (data / f"{part}.tsv").write_text("\n".join(["sequence\tlabel", *lines]) + "\n")
     model = tiny_model(tmp_path / "pretrained", k=3)
     options: dict[str, Any] = {"epochs": 1, "device": "cpu", "from_scratch": True, "task": "regression"}
-    with pytest.raises(InputError, match="--baseline knn: give one of from-scratch, deepsea, basset, danq, "):
-        dnabert.finetune(data, model, out, baselines=["kmers", "knn"], **options)
-    assert not out.exists()
-    result = dnabert.finetune(data, model, out, baselines=["kmers", "from-scratch"], **options)
-    assert "from-scratch: left out, the model itself is" in capsys.readouterr().err
+    for wrong in (["kmers", "knn"], "from-scratch"):  # the model itself is from scratch
+        with pytest.raises(InputError, match=r"--baseline (knn|from-scratch): give one of deepsea, basset, danq, "):
+            dnabert.finetune(data, model, out, baselines=wrong, **options)
+        assert not out.exists()
+    result = dnabert.finetune(data, model, out, baselines="kmers", **options)
     assert result.compared is not None
     assert [row.name for row in result.compared.models] == ["fine-tuned", "kmers"]
     assert result.compared.models[1].metrics["spearman"].value > 0.5  # all metrics, not the main one alone
@@ -437,7 +437,12 @@ def test_bases_are_compared_with_the_one_baseline_that_labels_them(
     assert result.compared is not None
     assert result.compared.part == "dev"
     assert [row.name for row in result.compared.models] == ["fine-tuned", "residual"]
-    assert "kmers: left out, it cannot do the task 'per-base'" in capsys.readouterr().err
+    left = "Left out, because they cannot do the task 'per-base': deepsea, basset, danq, kmers"
+    assert left in capsys.readouterr().err
+    alone = dnabert.finetune(data, model, tmp_path / "alone", epochs=1, baselines=["kmers"], device="cpu")
+    assert alone.finished
+    assert alone.compared is None
+    assert not (tmp_path / "alone/comparison.json").exists()
     assert result.compared.sentences[0].startswith("WARNING: residual is better than the fine-tuned model: F1 ")
 
 

@@ -1,5 +1,6 @@
 """Many data sets with one command."""
 
+import json
 import math
 import os
 import re
@@ -18,7 +19,7 @@ import pytest
 from dnabert.cli.benchmark import _print
 from dnabert.errors import InputError
 from dnabert.model import baselines, checkpoint
-from dnabert.training import published, suite
+from dnabert.training import compare, published, suite
 from dnabert.training.data import read_splits
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.trainer import last_checkpoint
@@ -167,13 +168,20 @@ def test_baselines_are_added_to_fits_that_are_complete(sets: Path, model: Path, 
     with pytest.raises(InputError, match="--baseline knn: give one of"):
         suite.benchmark(sets, model, tmp_path / "out", baselines=["knn"], **options)
     alone = suite.benchmark(sets, model, tmp_path / "out", **options)
+    settings = json.loads((tmp_path / "out/run.json").read_text())
+    assert "baselines" not in settings  # as older versions wrote
+    (tmp_path / "out/run.json").write_text(json.dumps(settings | {"baselines": False}))
     weights = tmp_path / "out/runs/tf/0/seed0/model.safetensors"
     before = weights.stat().st_mtime_ns
     lines = suite.benchmark(sets, model, tmp_path / "out", baselines=["kmers"], **options)
     assert [line.model for line in lines] == ["fine-tuned", "kmers"]
-    assert lines[0] == alone[0]
+    assert [(line.model, line.mean) for line in lines[:1]] == [(line.model, line.mean) for line in alone]
+    seconds = pyarrow.parquet.read_table(tmp_path / "out/results.parquet")["seconds"].to_pylist()
+    assert seconds[0] == compare.seconds(weights.parent)
+    assert all(one > 0 for one in seconds)
     assert weights.stat().st_mtime_ns == before  # the fit itself is taken as it is
-    assert suite.benchmark(sets, model, tmp_path / "out", **options) == lines  # and no table loses what is there
+    again = suite.benchmark(sets, model, tmp_path / "out", **options)
+    assert [line.model for line in again] == ["fine-tuned", "kmers"]  # no table loses what is there
     more = suite.benchmark(sets, model, tmp_path / "out", baselines=["from-scratch"], **options)
     assert [line.model for line in more] == ["fine-tuned", "from-scratch", "kmers"]
 

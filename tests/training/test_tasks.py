@@ -14,7 +14,7 @@ from dnabert.inference import predict as predicting
 from dnabert.model import checkpoint
 from dnabert.sequence import tables
 from dnabert.sequence.annotate import label_bases
-from dnabert.training.items import fit_to
+from dnabert.training.items import calibrate
 from dnabert.training.metrics import Truth
 from dnabert.training.targets import Task
 from tests.conftest import random_dna, run_command, tiny_model, write_bound, write_fasta, write_splits
@@ -51,26 +51,46 @@ def test_numbers_come_back_in_their_units(model: Path, tmp_path: Path, rng: np.r
     assert theirs.config.problem_type == "regression"
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_numbers_spread_as_dev_says(method: str, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-    """Noise is learned by heart: without a fit to dev the numbers of other rows would spread too far."""
+@pytest.mark.parametrize("method", ["full", "lora", "frozen"])
+def test_numbers_are_calibrated_on_dev(method: str, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    """Noise is learned by heart, and without calibration the numbers of other rows would spread too far."""
 
     def row() -> str:
         sequence = random_dna(40, rng)
         return f"{sequence}\t{sequence.count('G') + 5 * rng.normal():.3f}"
 
     data = write_splits(tmp_path / "data", "sequence\tlabel", row)
-    options = TUNE | {"epochs": 20, "task": "regression", "method": method, "baselines": ["basset"]}
+    options: dict[str, Any] = {"task": "regression", "method": method, "baselines": ["basset", "kmers"]}
+    options |= {"device": "cpu", "precision": "float32"} if method == "frozen" else TUNE | {"epochs": 20}
     folder = dnabert.finetune(data, model, tmp_path / "out", **options).folder
     true = np.array([float(line.split("\t")[1]) for line in (data / "dev.tsv").read_text().splitlines()[1:]])
-    for one in (folder, folder / "baselines/basset"):
+    for one in (folder, folder / "baselines/basset", folder / "baselines/kmers"):
         dnabert.predict_file(one, data / "dev.tsv", tmp_path / "p.tsv", precision="float32")
         lines = (tmp_path / "p.tsv").read_text().splitlines()[1:]
         given = np.array([float(line.split("\t")[-1]) for line in lines])
         assert np.polyfit(given, true, 1) == pytest.approx([1, 0], abs=0.01)
 
 
-def test_what_does_not_rise_with_known_numbers_stays_as_it_is(rng: np.random.Generator) -> None:
+def test_numbers_far_from_0_keep_their_digits_in_bfloat16(
+    model: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """A bfloat16 between 512 and 1,024 is a multiple of 4."""
+
+    def row() -> str:
+        share = rng.random()
+        sequence = "".join(rng.choice(list("GA"), 40, p=[share, 1 - share]))
+        return f"{sequence}\t{1000 + 0.1 * sequence.count('G')}"
+
+    data = write_splits(tmp_path / "data", "sequence\tlabel", row)
+    options = TUNE | {"precision": "bfloat16", "task": "regression"}
+    result = dnabert.finetune(data, model, tmp_path / "out", **options)
+    assert result.test is not None
+    assert result.test.metrics["r2"].value > 0.7
+    again = dnabert.evaluate(result.folder, data, precision="float32")
+    assert again.metrics["r2"].value == pytest.approx(result.test.metrics["r2"].value, abs=0.05)
+
+
+def test_numbers_that_do_not_rise_with_known_ones_stay_as_they_are(rng: np.random.Generator) -> None:
     layer = torch.nn.Linear(4, 3)
     features = rng.normal(size=(40, 4)).astype(np.float32)
     with torch.no_grad():
@@ -78,9 +98,9 @@ def test_what_does_not_rise_with_known_numbers_stays_as_it_is(rng: np.random.Gen
         before = layer(torch.from_numpy(features)).numpy()
         known = np.stack([3 * before[:, 0] + 5, -before[:, 1], rng.normal(size=40)], axis=1)
         truth = Truth("regression", known, ("up", "down", "flat"))
-        fit_to(layer, before[:29], truth._replace(values=known[:29]))  # too few rows to tell
+        calibrate(layer, before[:29], truth._replace(values=known[:29]))  # too few rows to tell
         assert np.array_equal(layer(torch.from_numpy(features)).numpy(), before)
-        fit_to(layer, before, truth)
+        calibrate(layer, before, truth)
         after = layer(torch.from_numpy(features)).numpy()
     assert after[:, 0] == pytest.approx(known[:, 0], abs=1e-4)
     assert np.array_equal(after[:, 1:], before[:, 1:])

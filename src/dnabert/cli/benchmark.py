@@ -19,6 +19,7 @@ from dnabert.cli.options import (
     Out,
     Overwrite,
     Precision,
+    beside,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def benchmark(
             features=features,
             keep=keep,
             from_scratch=from_scratch,
-            baselines=baselines or tuple(baseline or ()),
+            baselines=beside(baselines, baseline),
             device=device,
             precision=precision,
             **{name: value for name, value in chosen.items() if value is not None},

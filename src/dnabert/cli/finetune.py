@@ -25,6 +25,7 @@ from dnabert.cli.options import (
     Resume,
     Seed,
     Strand,
+    beside,
     numbers,
 )
 
@@ -129,7 +130,7 @@ def finetune(
         rank=rank,
         keep=keep,
         from_scratch=from_scratch,
-        baselines=baselines or tuple(baseline or ()),
+        baselines=beside(baselines, baseline),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

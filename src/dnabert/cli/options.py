@@ -98,6 +98,15 @@ ScorePrecision = Annotated[
 ]
 
 
+def beside(every: bool, some: list[str] | None) -> bool | tuple[str, ...]:
+    """Read `--baselines` and `--baseline`."""
+    from dnabert.errors import InputError
+
+    if every and some:
+        raise InputError(f"--baseline {some[0]}: --baselines trains all of them; leave one of the two out")
+    return every or tuple(some or ())
+
+
 def numbers(text: str | None, option: str) -> list[float] | None:
     """Read numbers separated by commas."""
     from dnabert.errors import InputError

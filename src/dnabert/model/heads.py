@@ -177,7 +177,8 @@ class PackedBertForSequenceClassification(transformers.BertForSequenceClassifica
         if getattr(self.config, "long", None):
             counts = torch.ones(len(vectors), dtype=torch.int64, device=vectors.device) if windows is None else windows
             vectors = self._pooled(vectors, counts)
-        logits = self.classifier(self.dropout(vectors))  # (sequences, outputs)
+        with torch.autocast(vectors.device.type, enabled=False):  # as above: 8 bits are too few for a user's numbers
+            logits = self.classifier(self.dropout(vectors).float())  # (sequences, outputs)
         if labels is None:
             return ClassificationOutput(None, logits)
         return ClassificationOutput(loss_of(self.config.problem_type, logits, labels, self.class_weights), logits)

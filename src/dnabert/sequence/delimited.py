@@ -65,8 +65,7 @@ def _opened(
 
     try:
         head = first_lines(path)
-        delimiter, names = dialect(path, head)
-        names = list(given) or names
+        delimiter, names = (split(head)[0], list(given)) if given else dialect(path, head)
         types = {name: pa.int64() if name.lower() in integers else pa.large_string() for name in names}
         if len(head) <= header:  # Arrow wants the end of the header's line
             yield pa.schema(list(types.items())), iter(())
@@ -99,10 +98,13 @@ def open_text(path: Path) -> pa.NativeFile:
 
 
 def first_lines(path: Path) -> list[str]:
-    """Read the lines that a file begins with; raise InputError if it cannot be read."""
+    """Read the lines that a file begins with, the first one to its end; raise InputError if it cannot be read."""
+    head = b""
     try:
         with open_text(path) as stream:
-            return bytes(stream.read(1 << 16)).decode("utf-8-sig", "replace").splitlines()
+            while b"\n" not in head and (block := stream.read(1 << 16)):
+                head += block
+        return head.decode("utf-8-sig", "replace").splitlines()
     except (EOFError, OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
 
@@ -112,15 +114,21 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 
 def dialect(path: Path, head: Sequence[str]) -> tuple[str, list[str]]:
-    """Find the delimiter and the column names in the first lines of a file."""
+    """Find the delimiter and the column names in the first lines of a file; raise InputError if one stands twice."""
+    delimiter, names = split(head)
+    if len(set(names)) < len(names):
+        raise InputError(f"{path} line 1: a column name stands twice ({', '.join(names)}); rename one")
+    return delimiter, names
+
+
+def split(head: Sequence[str]) -> tuple[str, list[str]]:
+    """Find the delimiter in the first lines of a file, and what stands between in the first."""
     header = head[0] if head else ""
     first_row = head[1] if len(head) > 1 else ""
     delimiter = next((d for d in ("\t", ",") if d in header), None) or ("\t" if "\t" in first_row else ",")
     names = [name.strip().strip('"') for name in header.lstrip("#").split(delimiter)]
     if len(names) == 1 and 1 < len(header.split()) == first_row.count(delimiter) + 1:
         names = header.split()  # some of the original's files separate the names by spaces and the columns by tabs
-    if len(set(names)) < len(names):
-        raise InputError(f"{path} line 1: a column name stands twice ({', '.join(names)}); rename one")
     return delimiter, names
 
 

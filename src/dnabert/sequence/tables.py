@@ -4,6 +4,7 @@ Whatever the file, a table holds its sequences as one Arrow string array: a buff
 k-mer kernels read in place. A million rows never become a million Python strings.
 """
 
+import functools
 import itertools
 import os
 import re
@@ -168,7 +169,11 @@ def read(
     content, first, unit = (_read_parquet(found), 1, "row") if kind == "parquet" else _read_text(found)
     if content.num_rows == 0:
         raise InputError(f"{found}: the table has a header but no rows")
-    return _checked(_from_columns(found, content, ((found, unit, first, content.num_rows),), genome, length))
+    table = _checked(_from_columns(found, content, ((found, unit, first, content.num_rows),), genome, length))
+    if unit == "line" and first == 1:
+        order = (SEQUENCE_NAMES[0], SECOND_NAMES[0], LABEL_NAMES[0])
+        _say_without_header(found, tuple(name for name in order if name in content.column_names))
+    return table
 
 
 def from_sequences(sequences: Sequence[str] | pa.Array) -> Table:
@@ -364,20 +369,30 @@ def _read_text(path: Path) -> tuple[pa.Table, int, str]:
 
 
 def _names_without_header(path: Path) -> list[str]:
-    """Name the columns of a file that has no header because its first line holds a sequence; none if it has one."""
-    _, cells = delimited.dialect(path, delimited.first_lines(path))
-    sequences = [bool(_BARE_SEQUENCE.fullmatch(cell)) for cell in cells]
-    if not any(sequences):
+    """Name the columns of a file whose first line holds a sequence, not names; none if it has a header."""
+    _, cells = delimited.split(delimited.first_lines(path))
+    named = any(cell.lower() in (*SEQUENCE_NAMES, *INTERVAL_NAMES, *LABEL_NAMES, "name", "id") for cell in cells)
+    if named or not _BARE_SEQUENCE.fullmatch(cells[0]):
         return []
-    if sum(sequences) > 2 or len(cells) > sum(sequences) + 1:
-        raise InputError(
-            f"{path} line 1: a sequence stands where the names of columns are required; without them a file holds one "
-            f"sequence a row, or two, and their label, and this one has {len(cells)} columns; write a header"
-        )
-    left = iter((SEQUENCE_NAMES[0], SECOND_NAMES[0]))
-    names = [next(left) if is_sequence else LABEL_NAMES[0] for is_sequence in sequences]
+    sequences = [bool(_BARE_SEQUENCE.fullmatch(cell)) for cell in cells]
+    for names, form in (
+        ([SEQUENCE_NAMES[0]], [True]),
+        ([SEQUENCE_NAMES[0], LABEL_NAMES[0]], [True, False]),
+        ([SEQUENCE_NAMES[0], SECOND_NAMES[0], LABEL_NAMES[0]], [True, True, False]),
+    ):
+        if sequences == form:
+            return names
+    raise InputError(
+        f"{path} line 1: a sequence stands where the names of columns are required; without a header a file holds a "
+        f"sequence a row, or a sequence and its label, or two and a label, and this line has {len(cells)} columns; "
+        "write a header"
+    )
+
+
+@functools.cache
+def _say_without_header(path: Path, names: tuple[str, ...]) -> None:
+    """Say it once a file, however often it is read."""
     say(f"{path}: no header; the columns are read as {', '.join(names)}")
-    return names
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -414,7 +429,7 @@ def _from_columns(
     if None in interval:
         raise InputError(
             f"{path}: a column 'sequence', or the columns 'chrom', 'start', 'end' are required; "
-            f"this file has {', '.join(repr(name) for name in names)}; rename a column"
+            f"this file has {', '.join(repr(name) for name in names)}; rename a column, or write a header"
         )
     if genome is None:
         raise InputError(f"{path}: the rows are intervals; name the FASTA file they refer to with --genome")

@@ -19,7 +19,7 @@ from dnabert.progress import say
 from dnabert.sequence.letters import positions
 from dnabert.sequence.tables import Table
 from dnabert.training import linear, metrics
-from dnabert.training.items import fit_to, into_units, passes_for, standardise, weights_of, with_other_strand
+from dnabert.training.items import calibrate, into_units, passes_for, standardise, weights_of, with_other_strand
 from dnabert.training.metrics import MAIN, Truth
 from dnabert.training.targets import Task
 
@@ -206,7 +206,7 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
         output = network.get_submodule("output")
         assert isinstance(output, torch.nn.Linear)
         into_units(output, standardise(truth))
-        fit_to(output, predict(baseline, job.tables[1]).outputs, job.truths[1])
+        calibrate(output, predict(baseline, job.tables[1]).outputs, job.truths[1])
     return baseline, {"dev": best, "learning_rate": rate, "pass": of, "passes": passes}
 
 
@@ -283,4 +283,8 @@ def _kmers(job: _Job) -> tuple[Baseline, dict[str, Any]]:
             if best is None or dev > best[1]["dev"]:
                 best = baseline, {"dev": dev, "k": k, "strength": strength}
     assert best is not None
+    if job.task.kind == "regression":
+        layer = best[0].network
+        assert isinstance(layer, torch.nn.Linear)
+        calibrate(layer, predict(best[0], job.tables[1]).outputs, job.truths[1])
     return best

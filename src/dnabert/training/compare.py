@@ -21,7 +21,7 @@ from dnabert.training.data import as_paths, read_splits, resolved
 from dnabert.training.finetune import Finetuned, finetune
 from dnabert.training.metrics import MAIN, Comparison, Interval, Truth
 from dnabert.training.splits import Splits
-from dnabert.training.trainer import LOG, RUN, check_settings, training_device
+from dnabert.training.trainer import RUN, check_settings, training_device
 
 FOLDER = "baselines"
 FINETUNED = "fine-tuned"
@@ -84,29 +84,42 @@ class Compared(NamedTuple):
     sentences: tuple[str, ...]
 
 
-def chosen(names: bool | Sequence[str]) -> tuple[str, ...]:
-    """List the baselines asked for, all for True, in the order of the table; raise InputError for an unknown one."""
-    known = (FROM_SCRATCH, *baselines.NAMES)
+def chosen(names: bool | str | Sequence[str], from_scratch: bool) -> tuple[str, ...]:
+    """List the baselines asked for, in the order of the table.
+
+    Parameters
+    ----------
+    names : bool, str or sequence of str
+        True for all.
+    from_scratch : bool
+        The model itself is from random weights: there is no other one of that kind.
+
+    Raises
+    ------
+    InputError
+        If there is no baseline of a name.
+    """
+    known = baselines.NAMES if from_scratch else (FROM_SCRATCH, *baselines.NAMES)
     if isinstance(names, bool):
         return known if names else ()
-    for name in names:
+    wanted = (names,) if isinstance(names, str) else tuple(names)
+    for name in wanted:
         if name not in known:
             raise InputError(f"--baseline {name}: give one of {', '.join(known)}")
-    return tuple(name for name in known if name in names)
+    return tuple(name for name in known if name in wanted)
 
 
-def possible(names: Sequence[str], kind: str, from_scratch: bool) -> tuple[str, ...]:
-    """Keep the baselines that can do a task, and differ from the model."""
-    able = (name for name in names if name == FROM_SCRATCH or baselines.can_do(name, kind))
-    return tuple(name for name in able if not (name == FROM_SCRATCH and from_scratch))
+def possible(names: Sequence[str], kind: str) -> tuple[str, ...]:
+    """Keep the baselines that can do a task."""
+    return tuple(name for name in names if name == FROM_SCRATCH or baselines.can_do(name, kind))
 
 
-def beside_baselines(names: bool | Sequence[str], **options: Any) -> Finetuned:
+def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finetuned:
     """Fine-tune a model, then train baselines on the same rows and compare; go on from what there is.
 
     Parameters
     ----------
-    names : bool or sequence of str
+    names : bool, str or sequence of str
         Which, as in `chosen`. Those that are complete in the output folder stand in the table too.
     **options
         Those of `dnabert.training.finetune.finetune`. With `resume`, a finished fine-tuning and finished baselines are
@@ -115,8 +128,8 @@ def beside_baselines(names: bool | Sequence[str], **options: Any) -> Finetuned:
     Returns
     -------
     Finetuned
-        With `compared`, unless it was interrupted. `comparison.json` and a folder for each baseline, in `baselines`,
-        stand beside the model.
+        With `compared`, unless it was interrupted or no baseline can do the task. `comparison.json` and a folder for
+        each baseline, in `baselines`, stand beside the model.
 
     Raises
     ------
@@ -124,9 +137,9 @@ def beside_baselines(names: bool | Sequence[str], **options: Any) -> Finetuned:
         As `finetune`; if there is no such baseline; if there are several processes; or if a finished run to resume had
         other settings.
     """
-    wanted = chosen(names)
+    wanted = chosen(names, options["from_scratch"])
     if processes.count() > 1:
-        raise InputError("--baselines are trained in one process; run without torchrun")
+        raise InputError("--baselines (and --baseline) are trained in one process; run without torchrun")
     out = Path(options["out"])
     complete = options["resume"] and (out / RECORD).is_file()
     if complete:
@@ -148,15 +161,15 @@ def beside_baselines(names: bool | Sequence[str], **options: Any) -> Finetuned:
     if result is None:
         say(f"{out}: the fine-tuned model is complete")
         result = Finetuned(out, task, None, None, finished=True)
-    able = possible(wanted, task.kind, options["from_scratch"])
-    for name in wanted:
-        if name not in able:
-            why = "the model itself is" if name == FROM_SCRATCH else f"it cannot do the task '{task.kind}'"
-            say(f"{name}: left out, {why}")
-    if able:
-        say(f"Training baselines on the same {parts.train.rows:,} rows")
+    able = possible(wanted, task.kind)
+    if able != wanted:
+        left = ", ".join(name for name in wanted if name not in able)
+        say(f"Left out, because they cannot do the task '{task.kind}': {left}")
+    if not able:
+        return result
+    say(f"Training baselines on the same {parts.train.rows:,} rows")
     folders = {FINETUNED: out}
-    for name in possible(chosen(True), task.kind, options["from_scratch"]):
+    for name in possible(chosen(True, options["from_scratch"]), task.kind):
         folder = out / FOLDER / name
         complete = (folder / RECORD).is_file()
         if name not in able and not complete:
@@ -218,7 +231,7 @@ def _compare(
             folder,
             metrics.evaluate(outputs[name], truth).metrics,
             None if name == FINETUNED else metrics.compare(outputs[name], outputs[FINETUNED], truth),
-            _seconds(folder),
+            seconds(folder),
         )
         for name, folder in folders.items()
     )
@@ -249,14 +262,10 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
     return known | {name: options[name] for name in by_default if options[name] is not None}
 
 
-def _seconds(folder: Path) -> float | None:
-    """Look up how long a model was trained; of a resumed fine-tuning the log has the last stretch alone."""
-    training = read_record(folder).get("training", {})
-    if "seconds" in training:
-        return float(training["seconds"])
-    log = folder / LOG
-    entries = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-    return next((float(entry["train_runtime"]) for entry in reversed(entries) if "train_runtime" in entry), None)
+def seconds(folder: Path) -> float | None:
+    """Look up how long a model was trained; of a resumed fine-tuning the last stretch alone."""
+    found: float | None = read_record(folder).get("training", {}).get("seconds")
+    return found
 
 
 def sentences(rows: tuple[Row, ...], metric: str, where: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import signature
@@ -25,7 +26,7 @@ from dnabert.progress import say
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, initial, leakage, metrics, splits, targets
 from dnabert.training.data import Data, as_paths, read_splits, resolved
-from dnabert.training.items import Packer, Rows, Scale, fit_to, into_units, passes_for, standardise, weights_of
+from dnabert.training.items import Packer, Rows, Scale, calibrate, into_units, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
@@ -122,7 +123,7 @@ def finetune(
     rank: int = adapters.RANK,
     keep: str = "all",
     from_scratch: bool = False,
-    baselines: bool | Sequence[str] = False,
+    baselines: bool | str | Sequence[str] = False,
     class_weights: bool = False,
     layer_decay: float = 1.0,
     epochs: int | None = None,
@@ -192,7 +193,7 @@ def finetune(
         model learns first is which k-mers are alike, and its layers may be worth less than new ones.
     from_scratch : bool
         Take the shape of `model`, but none of its weights: what pre-training is worth is the difference.
-    baselines : bool or sequence of str
+    baselines : bool, str or sequence of str
         Afterwards train what the model has to beat on the same rows and compare (`dnabert.training.compare`): its
         architecture `from-scratch`, that is from random weights, the convolutional networks `deepsea`, `basset`, `danq`
         and `residual`, and k-mer regression, `kmers`; all of them, or those that are named. With `resume` what is
@@ -332,12 +333,13 @@ def finetune(
     warning = leakage.warning(leakage.check(parts))
     if warning:
         say(warning)
+    began = time.monotonic()
     log = _fit_frozen(job) if method == "frozen" else _train(job, resume, log_every)
     if log is None or not processes.is_first():
         return Finetuned(job.folder, found, None, None, finished=log is not None)
     if both:
         job, log = _or_frozen(job, log, start(features=FEATURES["frozen"]), device, precision)
-    evaluations = _finish(job, log)
+    evaluations = _finish(job, log, time.monotonic() - began)
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
 
 
@@ -424,7 +426,7 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
         head = loaded.model.classifier
         last = head.modules_to_save["default"] if adapted else head
         into_units(last, scale)
-        fit_to(last, predict(job.engine, job.parts.dev).outputs, _known(job.truths[1]))
+        calibrate(last, predict(job.engine, job.parts.dev).outputs, _known(job.truths[1]))
     if adapted is not None:
         is_base = settings["keep"] == "all" and not settings["from_scratch"]  # else what they were added to is nowhere
         if is_base and processes.is_first():
@@ -459,7 +461,7 @@ def _or_frozen(
     return job._replace(settings=job.settings | chosen), [*logs["full"], *logs["frozen"]]
 
 
-def _finish(job: _Job, log: list[Metrics]) -> dict[str, Evaluation | None]:
+def _finish(job: _Job, log: list[Metrics], seconds: float) -> dict[str, Evaluation | None]:
     """Evaluate the model, write it and what is known of it, delete the checkpoints."""
     pairs = zip(splits.NAMES[1:], job.parts[1:], job.truths[1:], strict=True)
     evaluations = {
@@ -469,6 +471,7 @@ def _finish(job: _Job, log: list[Metrics]) -> dict[str, Evaluation | None]:
     record = {
         "data": [_fingerprint(Path(path)) for path in job.settings["data"]],
         "settings": job.settings,
+        "training": {"seconds": round(seconds, 1)},
         "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, job.parts, strict=True)},
     }
     write_evaluations(job.folder, evaluations)

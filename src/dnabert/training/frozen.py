@@ -11,6 +11,7 @@ from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Windows
 from dnabert.training import linear, metrics
+from dnabert.training.items import calibrate
 from dnabert.training.linear import Linear
 from dnabert.training.metrics import MAIN, Truth
 from dnabert.training.trainer import Metrics
@@ -55,13 +56,15 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
         score = float(np.nan_to_num(metrics.values_of(OUTPUTS[task](logits), truths[1])[MAIN[task]]))
         say(f"penalty 1/{strength:g} · held out: {MAIN[task]} {score:.3f}")
         if best is None or score > max(entry[f"eval_{MAIN[task]}"] for entry in log):
-            best = fitted
+            best, outputs = fitted, OUTPUTS[task](logits)
         log.append({"strength": strength, f"eval_{MAIN[task]}": score})
     assert best is not None
     layer = engine.checkpoint.model.classifier
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(best.weight))
         layer.bias.copy_(torch.from_numpy(best.bias))
+    if task == "regression":
+        calibrate(layer, outputs, truths[1])
     return log
 
 

@@ -20,8 +20,8 @@ from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Windows
 from dnabert.training.metrics import Truth
 
-FEWEST_TO_FIT = 30
-"""Rows of dev below which the numbers a network gives are not fitted to the known ones."""
+FEWEST_TO_CALIBRATE = 30
+"""Rows of dev below which numbers are not calibrated."""
 
 
 class Rows(Dataset[int]):
@@ -181,12 +181,12 @@ def into_units(layer: nn.Linear, scale: Scale) -> None:
         layer.bias.mul_(deviation).add_(mean)
 
 
-def fit_to(layer: nn.Linear, outputs: np.ndarray, truth: Truth) -> None:
-    """Stretch and shift the numbers of a last layer to what fits known ones best, by least squares, each on its own.
+def calibrate(layer: nn.Linear, outputs: np.ndarray, truth: Truth) -> None:
+    """Fit the numbers of a last layer to known ones by a line each (least squares), and fold it into the layer.
 
-    The state that is kept is the one whose numbers correlate best on dev, and correlation says nothing of their spread:
-    what a network learned by heart of noisy numbers spreads too far. A number that does not rise with the known ones
-    stays as it is, and all do where fewer than `FEWEST_TO_FIT` rows are known.
+    What is kept of a training is the state whose numbers correlate best on dev, and correlation says nothing of their
+    spread: what a network learned by heart of noisy numbers spreads too far. A number that does not rise with the known
+    ones stays as it is, and all do where fewer than `FEWEST_TO_CALIBRATE` rows are known.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def fit_to(layer: nn.Linear, outputs: np.ndarray, truth: Truth) -> None:
         What it gives for the rows of `truth`.
     truth : Truth
     """
-    if len(outputs) < FEWEST_TO_FIT:
+    if len(outputs) < FEWEST_TO_CALIBRATE:
         return
     outputs = outputs.astype(np.float64)
     centre, known = outputs.mean(axis=0), truth.values.mean(axis=0)

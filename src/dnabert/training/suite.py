@@ -4,7 +4,6 @@ import json
 import math
 import os
 import statistics
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,6 @@ CURVE = (0.125, 0.25, 0.5, 1.0)
 """Shares of the training rows at which DREAM's learning curve is taken."""
 RESULTS = "results.parquet"
 COMPARISON = "comparison.json"
-SECONDS = "seconds.json"
 
 
 class Fit(NamedTuple):
@@ -84,7 +82,7 @@ def benchmark(
     label: Sequence[str] = (),
     jobs: int = 1,
     overwrite: bool = False,
-    baselines: bool | Sequence[str] = False,
+    baselines: bool | str | Sequence[str] = False,
     **options: Any,
 ) -> list[Summary]:
     """Fine-tune a model on each data set of a folder. A run that was stopped goes on where it was.
@@ -114,7 +112,7 @@ def benchmark(
         `if __name__ == "__main__"`, as with all of Python's `multiprocessing`.
     overwrite : bool
         Start anew.
-    baselines : bool or sequence of str
+    baselines : bool, str or sequence of str
         As in `finetune`; a folder that is complete without them gets them when they are asked for later.
     **options
         For `finetune`.
@@ -131,7 +129,7 @@ def benchmark(
     initial.check_apart(model, out)
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: 1 or more fits at a time are required")
-    beside = compare.chosen(baselines)
+    beside = compare.chosen(baselines, options.get("from_scratch", False))
     if protocol not in PROTOCOLS:
         raise InputError(f"--protocol {protocol}: give one of {', '.join(PROTOCOLS)}")
     found = _gue_sets(Path(suite)) if protocol == "gue" else _dream_sets(Path(suite))
@@ -149,7 +147,7 @@ def benchmark(
     places = {fit: _place(folder, fit, len(shares) > 1) for fit in fits}
 
     def done(fit: Fit) -> bool:
-        return _is_done(places[fit], beside, options.get("from_scratch", False))
+        return _is_done(places[fit], beside)
 
     def write() -> int:
         made = [fit for fit in fits if (places[fit] / RECORD).is_file()]
@@ -255,6 +253,7 @@ def _claim(out: str | os.PathLike[str], settings: dict[str, Any], overwrite: boo
     path = Path(out) / RUN
     if path.is_file() and not overwrite:
         before = json.loads(path.read_text())
+        before.pop("baselines", None)  # stood here once; they are asked for anew each time
         shown = changes(before, dict.fromkeys(before) | settings)
         if shown:
             raise InputError(f"{out}: this folder holds another run, its {shown}; name another --out, or --overwrite")
@@ -275,7 +274,6 @@ def _fit(
     label: Sequence[str],
     options: dict[str, Any],
 ) -> None:
-    start = time.monotonic()
     settings: dict[str, Any] = {}
     if protocol == "dream":
         settings = {name: value for name, value in DREAM.items() if name not in UNUSED[options.get("method", "auto")]}
@@ -287,15 +285,13 @@ def _fit(
     result = finetune(fit.data, model, place, resume=begun, overwrite=not begun, **settings)
     if not result.finished:
         raise KeyboardInterrupt
-    with replacing(place / SECONDS) as temporary:
-        temporary.write_text(json.dumps(time.monotonic() - start))
 
 
-def _is_done(place: Path, beside: Sequence[str], from_scratch: bool) -> bool:
+def _is_done(place: Path, beside: Sequence[str]) -> bool:
     """Say whether a fit is complete, with the baselines that are to stand beside it."""
     if not (place / RECORD).is_file():
         return False
-    missing = set(compare.possible(beside, read_record(place)["task"], from_scratch))
+    missing = set(compare.possible(beside, read_record(place)["task"]))
     if missing and (place / COMPARISON).is_file():
         missing -= {one["name"] for one in json.loads((place / COMPARISON).read_text())["models"]}
     return not missing
@@ -308,7 +304,6 @@ def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
     split = "test" if "test" in evaluations else "dev"
     metric = MAIN[record["task"]]
     models = json.loads((place / COMPARISON).read_text())["models"] if (place / COMPARISON).is_file() else []
-    took = json.loads((place / SECONDS).read_text()) if (place / SECONDS).is_file() else None
     row = {
         "name": fit.name,
         "model": compare.FINETUNED,
@@ -322,7 +317,7 @@ def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
         "spearman": evaluations[split]["metrics"].get("spearman", {}).get("value"),
         "rows_train": record["rows"]["train"],
         "rows_evaluated": evaluations[split]["rows"],
-        "seconds": models[0]["seconds"] if models else took,  # of this model alone
+        "seconds": compare.seconds(place),
     }
     yield row
     for other in models[1:]:

@@ -163,7 +163,10 @@ def _columns(table: Table, names: Sequence[str]) -> list[pa.LargeStringArray]:
             found.append(table.labels)
         else:
             there = ", ".join([*table.columns.column_names, *(["label"] if table.labels is not None else [])]) or "none"
-            raise InputError(f"{table.path}: there is no column '{name}' (--label); the columns are {there}")
+            raise InputError(
+                f"{table.path}: there is no column '{name}' (--label); the columns are {there}; name one of them, or "
+                "leave --label out"
+            )
     return found
 
 
