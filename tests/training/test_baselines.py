@@ -448,5 +448,5 @@ def test_bases_are_compared_with_the_one_baseline_that_labels_them(
 
 def test_baselines_need_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="--baselines are trained in one process"):
+    with pytest.raises(InputError, match=r"--baselines \(and --baseline\) are trained in one process"):
         dnabert.finetune(tmp_path, tmp_path, tmp_path / "out", baselines=True)
