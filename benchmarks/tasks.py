@@ -28,6 +28,7 @@ from pyarrow import csv
 import dnabert
 from benchmarks.record import RESULTS, record
 from dnabert.sequence import tables
+from dnabert.training import compare
 
 ROWS = 4000
 """Rows of `bases` to train on; a quarter as many for dev, half as many for the test."""
@@ -106,7 +107,7 @@ def main(
         given = TASKS[name](data, out / name / "data")
         figures: dict[str, list[dict[str, Any]]] = {}
         for start in model:
-            beside = baseline or [] if start == model[0] else []
+            beside = (baseline or []) if start == model[0] else []
             for seed in range(seeds):
                 place = out / name / start.name / f"seed{seed}"
                 made = (place / "metrics.json").is_file()
@@ -114,8 +115,7 @@ def main(
                     options: dict[str, Any] = {"seed": seed, "baselines": beside, "resume": made, "overwrite": not made}
                     dnabert.finetune(**given, model=start, out=place, **options)
                 figures.setdefault(start.name, []).append(json.loads((place / "metrics.json").read_text())["test"])
-                others = json.loads((place / "comparison.json").read_text())["models"][1:] if beside else []
-                for other in others:
+                for other in compare.read_table(place)[1:] if beside else []:
                     metrics = {key: value for key, value in other.items() if key in figures[start.name][-1]["metrics"]}
                     figures.setdefault(other["name"], []).append({"metrics": metrics})
         record(f"task_{name}", figures, folder)

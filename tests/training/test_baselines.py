@@ -439,11 +439,11 @@ def test_bases_are_compared_with_the_one_baseline_that_labels_them(
     assert [row.name for row in result.compared.models] == ["fine-tuned", "residual"]
     left = "Left out, because they cannot do the task 'per-base': deepsea, basset, danq, kmers"
     assert left in capsys.readouterr().err
+    assert result.compared.sentences[0].startswith("WARNING: residual is better than the fine-tuned model: F1 ")
     alone = dnabert.finetune(data, model, tmp_path / "alone", epochs=1, baselines=["kmers"], device="cpu")
     assert alone.finished
     assert alone.compared is None
     assert not (tmp_path / "alone/comparison.json").exists()
-    assert result.compared.sentences[0].startswith("WARNING: residual is better than the fine-tuned model: F1 ")
 
 
 def test_baselines_need_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,7 +171,8 @@ def test_baselines_are_added_to_fits_that_are_complete(sets: Path, model: Path, 
         suite.benchmark(sets, model, tmp_path / "out", baselines=["knn"], **options)
     alone = suite.benchmark(sets, model, tmp_path / "out", **options)
     settings = json.loads((tmp_path / "out/run.json").read_text())
-    assert "baselines" not in settings  # as older versions wrote
+    assert "baselines" not in settings
+    # as older versions wrote it
     (tmp_path / "out/run.json").write_text(json.dumps(settings | {"baselines": False}))
     weights = tmp_path / "out/runs/tf/0/seed0/model.safetensors"
     before = weights.stat().st_mtime_ns

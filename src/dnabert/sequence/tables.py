@@ -166,13 +166,14 @@ def read(
     if kind == "bed" and not intervals.has_header(found):
         bed = intervals.read(found)
         return _checked(_from_columns(found, bed.columns, bed.places, genome, length))
-    content, first, unit = (_read_parquet(found), 1, "row") if kind == "parquet" else _read_text(found)
+    names = _names_without_header(found) if kind == "text" else ()
+    content = _read_parquet(found) if kind == "parquet" else _read_text(found, names)
     if content.num_rows == 0:
         raise InputError(f"{found}: the table has a header but no rows")
+    unit, first = ("row", 1) if kind == "parquet" else ("line", 1 if names else 2)
     table = _checked(_from_columns(found, content, ((found, unit, first, content.num_rows),), genome, length))
-    if unit == "line" and first == 1:
-        order = (SEQUENCE_NAMES[0], SECOND_NAMES[0], LABEL_NAMES[0])
-        _say_without_header(found, tuple(name for name in order if name in content.column_names))
+    if names:
+        _say_without_header(found, names)
     return table
 
 
@@ -361,24 +362,21 @@ def _kind(path: Path) -> str:
 # --- text and Parquet -------------------------------------------------------------------------------------------------
 
 
-def _read_text(path: Path) -> tuple[pa.Table, int, str]:
-    """Read a text table, with the number of its first row and the unit that is counted in."""
-    names = _names_without_header(path)
-    content = delimited.read(path, whole=SEQUENCE_NAMES, integers=INTERVAL_NAMES[1:], names=names)
-    return content, 1 if names else 2, "line"
+def _read_text(path: Path, names: Sequence[str] = ()) -> pa.Table:
+    return delimited.read(path, whole=SEQUENCE_NAMES, integers=INTERVAL_NAMES[1:], names=names)
 
 
-def _names_without_header(path: Path) -> list[str]:
+def _names_without_header(path: Path) -> tuple[str, ...]:
     """Name the columns of a file whose first line holds a sequence, not names; none if it has a header."""
     _, cells = delimited.split(delimited.first_lines(path))
     named = any(cell.lower() in (*SEQUENCE_NAMES, *INTERVAL_NAMES, *LABEL_NAMES, "name", "id") for cell in cells)
     if named or not _BARE_SEQUENCE.fullmatch(cells[0]):
-        return []
+        return ()
     sequences = [bool(_BARE_SEQUENCE.fullmatch(cell)) for cell in cells]
     for names, form in (
-        ([SEQUENCE_NAMES[0]], [True]),
-        ([SEQUENCE_NAMES[0], LABEL_NAMES[0]], [True, False]),
-        ([SEQUENCE_NAMES[0], SECOND_NAMES[0], LABEL_NAMES[0]], [True, True, False]),
+        ((SEQUENCE_NAMES[0],), [True]),
+        ((SEQUENCE_NAMES[0], LABEL_NAMES[0]), [True, False]),
+        ((SEQUENCE_NAMES[0], SECOND_NAMES[0], LABEL_NAMES[0]), [True, True, False]),
     ):
         if sequences == form:
             return names
@@ -555,7 +553,7 @@ def _with_labels(table: Table, labels: str | os.PathLike[str] | None) -> Table:
     if labels is None:
         return table
     path = existing_file(labels, "file of labels")
-    content, _, _ = _read_text(path)
+    content = _read_text(path)
     name, label = find(content.column_names, ("name", "id")), find(content.column_names, LABEL_NAMES)
     if name is None or label is None:
         raise InputError(

@@ -107,6 +107,8 @@ def train(
     job = _Job(name, tables, truths, task, strand, seed, weights_of(truths[0]) if class_weights else None)
     where = device or torch.device("cpu")
     baseline, record = _kmers(job) if name == "kmers" else _network(job, where, passes)
+    if task.kind == "regression":
+        calibrate(_output(baseline), predict(baseline, tables[1]).outputs, truths[1])
     record["seconds"] = round(time.monotonic() - start, 1)
     chosen = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in record.items() if key not in _SAID)
     say(f"{name}: {MAIN[task.kind]} {record['dev']:.3f} on dev, {chosen}, {record['seconds']:,.0f} seconds")
@@ -114,6 +116,14 @@ def train(
 
 
 _SAID = ("dev", "seconds")
+
+
+def _output(baseline: Baseline) -> torch.nn.Linear:
+    """Return the last layer: of k-mer regression there is no other."""
+    network = baseline.network
+    output = network if isinstance(network, torch.nn.Linear) else network.get_submodule("output")
+    assert isinstance(output, torch.nn.Linear)
+    return output
 
 
 class _Job(NamedTuple):
@@ -203,10 +213,7 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
         network.load_state_dict(kept)
         network.eval()
     if truth.task == "regression":
-        output = network.get_submodule("output")
-        assert isinstance(output, torch.nn.Linear)
-        into_units(output, standardise(truth))
-        calibrate(output, predict(baseline, job.tables[1]).outputs, job.truths[1])
+        into_units(_output(baseline), standardise(truth))
     return baseline, {"dev": best, "learning_rate": rate, "pass": of, "passes": passes}
 
 
@@ -283,8 +290,4 @@ def _kmers(job: _Job) -> tuple[Baseline, dict[str, Any]]:
             if best is None or dev > best[1]["dev"]:
                 best = baseline, {"dev": dev, "k": k, "strength": strength}
     assert best is not None
-    if job.task.kind == "regression":
-        layer = best[0].network
-        assert isinstance(layer, torch.nn.Linear)
-        calibrate(layer, predict(best[0], job.tables[1]).outputs, job.truths[1])
     return best

@@ -24,6 +24,7 @@ from dnabert.training.splits import Splits
 from dnabert.training.trainer import RUN, check_settings, training_device
 
 FOLDER = "baselines"
+COMPARISON = "comparison.json"
 FINETUNED = "fine-tuned"
 FROM_SCRATCH = "from-scratch"
 SIGNIFICANT = 0.05
@@ -237,7 +238,7 @@ def _compare(
     )
     where = "dev" if parts.test is None else "test"
     compared = Compared(metric, where, truth.rows, rows, sentences(rows, metric, where))
-    with replacing(result.folder / "comparison.json") as temporary:
+    with replacing(result.folder / COMPARISON) as temporary:
         temporary.write_text(json.dumps(_as_json(compared, result.folder), indent=2) + "\n")
     return result._replace(compared=compared)
 
@@ -260,6 +261,13 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
     known |= {name: options[name] for name in (*model, "split_by", "length", "rows", "share", "batch_size", "seed")}
     by_default = ("features", "task", "epochs", "learning_rate")
     return known | {name: options[name] for name in by_default if options[name] is not None}
+
+
+def read_table(folder: Path) -> list[dict[str, Any]]:
+    """Read the table that stands beside a fine-tuned model, that model first; empty if there is none."""
+    path = folder / COMPARISON
+    models: list[dict[str, Any]] = json.loads(path.read_text())["models"] if path.is_file() else []
+    return models
 
 
 def seconds(folder: Path) -> float | None:

@@ -30,7 +30,6 @@ epoch, so that the 10 are looked at once."""
 CURVE = (0.125, 0.25, 0.5, 1.0)
 """Shares of the training rows at which DREAM's learning curve is taken."""
 RESULTS = "results.parquet"
-COMPARISON = "comparison.json"
 
 
 class Fit(NamedTuple):
@@ -146,13 +145,10 @@ def benchmark(
     folder = _claim(out, settings, overwrite)
     places = {fit: _place(folder, fit, len(shares) > 1) for fit in fits}
 
-    def done(fit: Fit) -> bool:
-        return _is_done(places[fit], beside)
-
     def write() -> int:
         made = [fit for fit in fits if (places[fit] / RECORD).is_file()]
         _write(folder, [row for fit in made for row in _rows(places[fit], fit)])
-        return sum(done(fit) for fit in made)
+        return sum(_is_done(places[fit], beside) for fit in made)
 
     logs = folder / "logs"
     work = [
@@ -162,7 +158,7 @@ def benchmark(
             partial(_fit, fit, model, place, protocol, rows, label, options | {"baselines": beside}),
         )
         for fit, place in places.items()
-        if not done(fit)
+        if not _is_done(place, beside)
     ]
     complete = write()
     if jobs == 1:
@@ -291,10 +287,8 @@ def _is_done(place: Path, beside: Sequence[str]) -> bool:
     """Say whether a fit is complete, with the baselines that are to stand beside it."""
     if not (place / RECORD).is_file():
         return False
-    missing = set(compare.possible(beside, read_record(place)["task"]))
-    if missing and (place / COMPARISON).is_file():
-        missing -= {one["name"] for one in json.loads((place / COMPARISON).read_text())["models"]}
-    return not missing
+    there = {one["name"] for one in compare.read_table(place)}
+    return there.issuperset(compare.possible(beside, read_record(place)["task"]))
 
 
 def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
@@ -303,7 +297,6 @@ def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
     evaluations = json.loads((place / "metrics.json").read_text())
     split = "test" if "test" in evaluations else "dev"
     metric = MAIN[record["task"]]
-    models = json.loads((place / COMPARISON).read_text())["models"] if (place / COMPARISON).is_file() else []
     row = {
         "name": fit.name,
         "model": compare.FINETUNED,
@@ -320,7 +313,7 @@ def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
         "seconds": compare.seconds(place),
     }
     yield row
-    for other in models[1:]:
+    for other in compare.read_table(place)[1:]:
         yield row | {
             "model": other["name"],
             "method": None,
