@@ -142,6 +142,15 @@ def test_an_output_folder_that_holds_a_run(refused: Refused, genome: Path, model
     assert "already holds a run; name another --out, or give --overwrite" in line
 
 
+def test_all_baselines_and_one_of_them_are_not_asked_for_together(
+    refused: Refused, model: Path, tmp_path: Path
+) -> None:
+    for command in ("finetune", "benchmark"):
+        options = ("--model", model, "--out", tmp_path / "out", "--baselines", "--baseline", "knn")
+        line = refused(command, tmp_path, *options)
+        assert "--baseline knn: --baselines trains all of them; leave one of the two out" in line
+
+
 def test_a_full_disk_keeps_the_old_predictions(model: Path, tmp_path: Path) -> None:
     """Let the process write no file over 64 KB, as a full disk would, and look at what is left."""
     (tmp_path / "t.csv").write_text("id,sequence\n" + "".join(f"row{i},ACGTACGTAC\n" for i in range(9000)))

@@ -190,7 +190,7 @@ def test_baselines_are_added_to_fits_that_are_complete(sets: Path, model: Path, 
 
 
 def test_the_command_prints_published_figures(sets: Path, model: Path, tmp_path: Path) -> None:
-    options = ("--seeds", 1, "--only", "tata", "--rows", 20, "--epochs", 1, "--device", "cpu")
+    options = ("--seeds", 1, "--only", "tata", "--rows", 20, "--epochs", 1, "--batch-size", 5, "--device", "cpu")
     wide = {**os.environ, "COLUMNS": "200"}
     done = run_command("benchmark", sets, "--model", model, "--out", tmp_path / "out", *options, env=wide)
     # one seed has no standard deviation
@@ -198,6 +198,7 @@ def test_the_command_prints_published_figures(sets: Path, model: Path, tmp_path:
     assert re.search(r"\n *DNABERT-3, published +0.781 ", done.stdout)
     assert "arXiv 2306.15006v2" in done.stdout
     assert pyarrow.parquet.read_table(tmp_path / "out/results.parquet")["rows_train"].to_pylist() == [20]
+    assert "batches of 5" in done.stderr
 
 
 def test_a_long_name_cuts_no_number(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
