@@ -3,10 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,23 @@ from dnabert.training import finetune as finetuning
 from dnabert.training import pretrain as pretraining
 from dnabert.training.targets import Task
 from dnabert.training.trainer import last_checkpoint, training_arguments
+from tests import commands
 from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
 
 
-@pytest.fixture(autouse=True)
-def _tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def tiny_preset() -> Iterator[None]:
     """Put a preset of a size for tests beside the others."""
-    monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
-    monkeypatch.setitem(pretraining.RECIPES, "tiny", pretraining.Recipe(30, 512, 2e-3, 0.1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(presets.PRESETS, "tiny", TINY)
+        patch.setitem(pretraining.RECIPES, "tiny", pretraining.Recipe(30, 512, 2e-3, 0.1))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _tiny_preset() -> Iterator[None]:
+    with tiny_preset():
+        yield
 
 
 @pytest.fixture
@@ -53,27 +64,14 @@ SMALL: dict[str, Any] = {
 }
 
 
-PRETRAIN = """
-import json, sys
-import torch
-import dnabert
-from dnabert.model import presets
-from dnabert.training import pretrain
-
-torch.set_num_threads(1)
-presets.PRESETS["tiny"] = presets.Preset(2, 32, 4)
-pretrain.RECIPES["tiny"] = pretrain.Recipe(30, 512, 2e-3, 0.1)
-genome, out, settings = sys.argv[1:]
-try:
-    dnabert.pretrain([genome], out, **json.loads(settings))
-except dnabert.InputError as error:
-    sys.exit(f"InputError: {error}")
-"""
+def pretrain_apart(genome: Path, out: Path, settings: dict[str, Any]) -> BaseProcess:
+    """Start to pre-train in a process of its own; what it says goes to a file beside `out`."""
+    return commands.start(_pretrain, genome, out, settings, out=out.with_suffix(".out"), err=out.with_suffix(".err"))
 
 
-def pretrain_apart(genome: Path, out: Path, settings: dict[str, Any]) -> list[str]:
-    """Write the command that pre-trains in a process of its own."""
-    return [sys.executable, "-c", PRETRAIN, str(genome), str(out), json.dumps(settings)]
+def _pretrain(genome: Path, out: Path, settings: dict[str, Any]) -> None:
+    with tiny_preset():
+        dnabert.pretrain([genome], out, **settings)
 
 
 def losses(folder: Path) -> list[tuple[int, float, float]]:
@@ -193,17 +191,15 @@ def test_sources_are_told_apart_by_a_head_that_is_not_kept(
 @pytest.mark.parametrize("mask", ["dnabert", "span", "growing", "original"])
 def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_path: Path) -> None:
     settings = SMALL | {"steps": 24, "mask": mask, "precision": "float32"}
-    whole = dnabert.pretrain([genome], tmp_path / "whole", **settings)
-    killed = tmp_path / "killed"
-    with subprocess.Popen(pretrain_apart(genome, killed, settings), stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 120
-        while not last_checkpoint(killed):
-            assert process.poll() is None or (killed / "dnabert.json").is_file(), (
-                process.stderr and process.stderr.read()
-            )
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.kill()
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = pretrain_apart(genome, killed, settings)
+    deadline = time.monotonic() + 120
+    while not last_checkpoint(killed):
+        assert process.is_alive() or (killed / "dnabert.json").is_file(), killed.with_suffix(".err").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.join()
     if (killed / "dnabert.json").is_file():
         pytest.fail("the run ended before it could be killed")
     with pytest.raises(InputError, match="resumes with the settings it began with, but seed was 0, is 1"):
@@ -212,9 +208,14 @@ def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_
         (killed / f"checkpoint-{step}").mkdir()
         (killed / f"checkpoint-{step}" / "trainer_state.json").write_text(left)
     (killed / "checkpoint-100").mkdir()
-    resumed = dnabert.pretrain([genome], killed, **settings | {"resume": True})
-    assert losses(resumed.folder) == losses(whole.folder)
-    assert resumed.metrics == whole.metrics
+    # both in processes that did nothing before, so that last bits of sums can differ by the kill alone
+    for out, resume in ((whole, False), (killed, True)):
+        process = pretrain_apart(genome, out, settings | {"resume": resume})
+        process.join()
+        assert process.exitcode == 0, out.with_suffix(".err").read_text()
+    assert losses(killed) == losses(whole)
+    records = [json.loads((folder / "dnabert.json").read_text()) for folder in (killed, whole)]
+    assert records[0]["metrics"] == records[1]["metrics"]
     with pytest.raises(InputError, match="this run is complete"):
         dnabert.pretrain([genome], killed, **settings | {"resume": True})
 
@@ -554,14 +555,16 @@ def test_half_a_batch_makes_the_same_step_where_memory_is_short(
 
 def test_a_killed_loader_is_an_error_and_no_hang(genome: Path, tmp_path: Path) -> None:
     settings = SMALL | {"steps": 5000, "workers": 1}
-    command = pretrain_apart(genome, tmp_path / "out", settings)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
-        while not (tmp_path / "out" / "checkpoint-10" / "trainer_state.json").exists():
-            assert running.poll() is None
-            time.sleep(0.02)
-        (loader,) = psutil.Process(running.pid).children()
-        loader.kill()
-        _, errors = running.communicate(timeout=60)
+    out = tmp_path / "out"
+    running = pretrain_apart(genome, out, settings)
+    while not (out / "checkpoint-10" / "trainer_state.json").exists():
+        assert running.is_alive()
+        time.sleep(0.02)
+    (loader,) = psutil.Process(running.pid).children()
+    loader.kill()
+    running.join(60)
+    assert running.exitcode == 1
+    errors = out.with_suffix(".err").read_text()
     assert "InputError" in errors
     assert "a loader process ended" in errors
     assert "--resume" in errors
