@@ -40,7 +40,7 @@ def main(
                 batch_tokens=tokens,
                 device=str(where),
                 workers=0 if smoke else 4,
-                save_every=max(steps // 4, 1),
+                save_every=steps if smoke else steps // 4,
             )
 
         seconds = []
