@@ -11,7 +11,7 @@ import dnabert
 
 SOURCE = Path(dnabert.__file__).parent
 FLOORS = ("sequence", "model", "inference", "training", "interpretation", "cli")
-GROUND = {"errors", "files", "processes", "progress", "versions"}
+GROUND = {"errors", "files", "processes", "progress", "threads", "versions"}
 
 
 def imported_floors(path: Path) -> set[str]:

@@ -208,7 +208,7 @@ def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_
         (killed / f"checkpoint-{step}").mkdir()
         (killed / f"checkpoint-{step}" / "trainer_state.json").write_text(left)
     (killed / "checkpoint-100").mkdir()
-    # both in processes that did nothing before, so that last bits of sums can differ by the kill alone
+    # both in processes of one kind, which compute with as many threads: sums depend on these in their last bits
     for out, resume in ((whole, False), (killed, True)):
         process = pretrain_apart(genome, out, settings | {"resume": resume})
         process.join()

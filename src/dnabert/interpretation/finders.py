@@ -12,6 +12,7 @@ from dnabert.interpretation.merging import count_bases, merge, windows_of
 from dnabert.interpretation.regions import find_regions, select_texts, texts_of
 from dnabert.sequence.alphabet import ACGT, CODE_OF_BYTE
 from dnabert.sequence.tables import Table
+from dnabert.threads import launch_numba
 
 MIN_LENGTH, MIN_INSTANCES, WINDOW, LEVEL = 5, 3, 24, 0.005
 """The paper's: bases of a region, windows of a motif, bases of a window, largest corrected p-value of a text."""
@@ -117,6 +118,7 @@ def find_by_modisco(contributions: np.ndarray, positives: Table) -> Search:
     with contextlib.redirect_stdout(io.StringIO()):
         from modiscolite.tfmodisco import TFMoDISco
 
+        launch_numba()
         one_hot = _one_hot(positives)
         patterns, _ = TFMoDISco(one_hot, _hypothetical(contributions, one_hot))
     motifs = [

@@ -11,6 +11,7 @@ from dnabert.progress import say, track_items
 from dnabert.sequence.alphabet import ACGT, CODE_OF_BYTE, UNKNOWN
 from dnabert.sequence.motif_files import Motifs
 from dnabert.sequence.tables import Table
+from dnabert.threads import launch_numba
 
 FLANK_BITS = 0.05
 """Ends of a motif with less information than this say nothing and are cut off. Weak flanks help to tell motifs with a
@@ -121,6 +122,7 @@ def compare(motifs: Motifs, database: Motifs) -> Similarities:
 
     if len(database) < FEW_TARGETS:
         say(f"Warning: a database of {len(database)} motifs is small; p-values depend on which they are")
+    launch_numba()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="tomtom was given", category=UserWarning)
         p, _, offsets, _, strands = tomtom(
@@ -164,6 +166,7 @@ def find_instances(motifs: Motifs, table: Table, p: float = FIMO_P) -> list[Inst
 
     if not motifs:
         return []
+    launch_numba()
     columns = ("sequence_name", "start", "end", "strand", "score", "p-value")
     found: list[list[Instances]] = [[] for _ in motifs]
     numbered = {str(i): motif.T for i, motif in enumerate(motifs.values())}

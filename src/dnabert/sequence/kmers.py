@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from dnabert.sequence.alphabet import BASES, CODE_OF_BYTE, UNKNOWN
+from dnabert.threads import launch_numba
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -91,6 +92,7 @@ def encode(codes: np.ndarray, k: int, stride: int = 1) -> np.ndarray:
     check_k(k, stride)
     ids = np.empty(token_count(len(codes), k, stride), dtype=np.int32)
     if len(ids) >= _PARALLEL_FROM:
+        launch_numba()
         _encode_parallel(codes, k, stride, ids)
     else:
         encode_into(codes, k, stride, ids)
