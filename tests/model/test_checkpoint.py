@@ -3,12 +3,14 @@
 import copy
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 import dnabert
 from dnabert.errors import InputError
@@ -76,6 +78,65 @@ def test_a_new_head_is_seeded_and_the_encoder_kept(tmp_path: Path) -> None:
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
     encoder = checkpoint.load(folder).model.bert
     assert torch.equal(first.bert.embeddings.word_embeddings.weight, encoder.embeddings.word_embeddings.weight)
+
+
+@pytest.mark.parametrize(("task", "long"), [("classification", None), ("regression", "lstm"), ("per-base", None)])
+def test_a_new_head_is_new_where_there_is_one_of_its_shape(task: str, long: str | None, tmp_path: Path) -> None:
+    entries = {"long": long, "features": "mean", "window": 20, "window_step": 10} if long else {"features": "mean"}
+    folder = tiny_model(tmp_path, task, labels=("a", "b"), **entries)
+    own = checkpoint.load(folder).model
+    anew = [checkpoint.load(folder, task, ("c", "d"), seed=seed, **entries).model for seed in (1, 1, 2)]
+    weights = [dict(model.named_parameters()) for model in (own, *anew)]
+    for name in weights[0]:
+        kept, first, again, other = (one[name] for one in weights)
+        assert torch.equal(first, again)
+        if name.startswith("bert."):
+            assert torch.equal(first, kept)
+        elif first.any():  # biases start at 0
+            assert not torch.equal(first, kept)
+            assert not torch.equal(first, other)
+    assert not any(part.training for part in anew[0].modules())
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
+    save_file(change(load_file(folder / "model.safetensors")), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_a_directory_without_all_of_its_weights_is_refused(tmp_path: Path) -> None:
+    pre_trained = tiny_model(tmp_path / "whole")
+    changes = {
+        "lacks": lambda all_: {name: one for name, one in all_.items() if "layer.1." not in name},
+        "renamed": lambda all_: {f"model.{name}": one for name, one in all_.items()},
+        "cut": lambda all_: all_ | {"bert.embeddings.word_embeddings.weight": torch.zeros(70, 32)},
+    }
+    for name, change in changes.items():
+        folder = tmp_path / name
+        shutil.copytree(pre_trained, folder)
+        change_weights(folder, change)
+        for task in ((), ("classification", ("a", "b"))):
+            with pytest.raises(InputError, match=r"of the encoder's tensors are not there|weights do not load"):
+                checkpoint.load(folder, *task)
+
+
+def test_an_encoder_alone_gives_embeddings_and_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, bare = tiny_model(tmp_path / "whole"), tmp_path / "bare"
+    shutil.copytree(whole, bare)
+    change_weights(
+        bare, lambda all_: {name[5:]: one for name, one in all_.items() if name.startswith("bert.")}
+    )  # as transformers' BertModel writes it
+    one, other = (dnabert.load(folder, precision="float32").embed([SEQUENCE]) for folder in (whole, bare))
+    np.testing.assert_array_equal(one, other)
+    assert "bare has no head" in capsys.readouterr().err
+    checkpoint.load(bare, "classification", ("a", "b"))
+    assert not capsys.readouterr().err
+
+
+def test_loading_leaves_the_users_random_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny_model(tmp_path)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("a GPU was seeded"))
+    before = torch.get_rng_state()
+    checkpoint.load(folder, "classification", ("a", "b"), seed=4)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.real_data

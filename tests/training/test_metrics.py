@@ -158,3 +158,31 @@ def test_a_constant_prediction_counts_as_chance(rng: np.random.Generator) -> Non
     assert better.difference.low > 0.9
     assert better.p_value < 0.01
     assert np.isnan(metrics.compare(constant, constant, truth).difference.value)
+
+
+def test_numbers_far_from_zero_keep_their_digits(rng: np.random.Generator) -> None:
+    near = rng.normal(size=(300, 1))
+    guesses = near + 0.5 * rng.normal(size=(300, 1))
+    values = [metrics.values_of(guesses + far, Truth("regression", near + far, ("y",)))["r2"] for far in (0.0, 1e8)]
+    assert values[1] == pytest.approx(values[0], abs=1e-6)
+    assert values[0] == pytest.approx(sk.r2_score(near, guesses))
+
+
+def test_samples_of_one_number_say_nothing() -> None:
+    truth = Truth("regression", np.array([[5.0], [5.3], [5.1]]), ("y",))
+    interval = metrics.evaluate(truth.values + np.array([[0.1], [-0.1], [0.0]]), truth).metrics["r2"]
+    assert -100 < interval.low < interval.value < interval.high <= 1
+
+
+def test_samples_without_a_known_base_say_nothing() -> None:
+    truth = Truth("per-base", np.array([0, 1, -1, -1, -1, -1]), ("no", "yes"), np.array([0, 0, 1, 1, 2, 2]))
+    right = np.eye(2)[[0, 1, 0, 0, 0, 0]]
+    found = metrics.evaluate(right, truth).metrics
+    assert all(interval == pytest.approx((1, 1, 1)) for interval in found.values()), found
+
+
+@pytest.mark.parametrize("classes", [2, 300])
+def test_few_samples_are_scored_at_a_time(classes: int, rng: np.random.Generator) -> None:
+    known = Truth("classification", rng.integers(0, classes, 600), tuple(map(str, range(classes))))
+    most = max(len(weights) for weights in metrics._samples(known, classes, 0, 1000))
+    assert most * max(600, classes**2) <= metrics._CHUNK

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
+
+from dnabert.model.presets import seeded
 
 RANK = 8
 LAYERS = r".*encoder\.layer\.\d+\.(attention\.self\.(query|key|value)|(attention\.output|intermediate|output)\.dense)"
@@ -48,8 +49,7 @@ def add(model: transformers.BertPreTrainedModel, base: str | os.PathLike[str], r
         modules_to_save=new,
         base_model_name_or_path=str(base),
     )
-    with _quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _quiet(), seeded(seed):
         return peft.get_peft_model(model, config)
 
 

@@ -21,6 +21,8 @@ from dnabert.files import replacing_files
 from dnabert.model import adapters
 from dnabert.model.attention import PACKED_ATTENTION
 from dnabert.model.heads import HEADS, task_of
+from dnabert.model.presets import seeded
+from dnabert.progress import say
 from dnabert.sequence.kmers import K_RANGE, k_of_vocabulary, vocabulary_size
 from dnabert.sequence.tokenizer import KmerTokenizer
 from dnabert.versions import version
@@ -112,19 +114,41 @@ def load(
         changes = outputs(task, labels) | changes
     for name, value in changes.items():
         setattr(config, name, value)
-    with torch.random.fork_rng(devices=[]), quiet_transformers():
-        torch.manual_seed(seed)
+    with seeded(seed), quiet_transformers():
         try:
-            model = HEADS[task].model.from_pretrained(
+            model, found = HEADS[task].model.from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,  # whatever it was stored in: precision is chosen where the model runs
                 attn_implementation=PACKED_ATTENTION,
                 ignore_mismatched_sizes=new_head,
+                output_loading_info=True,
             )
         except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise InputError(f"{folder}: the weights do not load ({str(error).splitlines()[0]})") from error
+    lacking = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    of_encoder = sorted(name for name in lacking if re.match(r"bert\.(?!pooler\.)", name))
+    if of_encoder:
+        raise InputError(
+            f"{folder}: {len(of_encoder)} of the encoder's tensors are not there, or of another shape ({of_encoder[0]} "
+            "first); copy the directory again, whole, or name another"
+        )
+    if new_head:
+        _start_head(model, task, seed, lacking)
+    elif lacking:
+        say(f"Warning: {folder} has no head, or half of one: its embeddings mean something, what it predicts does not")
     return Checkpoint(model, task, k, int(record.get("stride", 1)), labels)
+
+
+def _start_head(model: transformers.BertPreTrainedModel, task: str, seed: int, random: set[str]) -> None:
+    """Start a head anew where the directory's own was loaded in its place; `random` names what was not there."""
+    if all(name in random for name, _ in model.named_parameters() if not name.startswith("bert.")):
+        return
+    with seeded(seed):
+        new = HEADS[task].model._from_config(model.config)
+    for name, part in new.named_children():
+        if name != "bert":
+            setattr(model, name, part.train(model.training))
 
 
 def outputs(task: str, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -240,7 +240,8 @@ class PackedBertForTokenClassification(transformers.BertForTokenClassification):
         """
         batch = PackedBatch(input_ids, position_ids, cu_seqlens, max_seqlen, segment_ids)
         hidden = encode(self.bert, batch)
-        tokens = self.classifier(self.dropout(hidden))  # (tokens, classes)
+        with torch.autocast(hidden.device.type, enabled=False):  # as in the other heads
+            tokens = self.classifier(self.dropout(hidden).float())  # (tokens, classes)
         logits = tokens[batch.kmers if rows is None else rows]
         loss = None if labels is None else loss_of(None, logits, labels, self.class_weights)
         return ClassificationOutput(loss, logits)

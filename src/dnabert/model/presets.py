@@ -1,6 +1,8 @@
 """New models: their sizes and where their weights start."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +71,14 @@ def configuration(size: Preset, k: int, **changes: object) -> transformers.BertC
     return transformers.BertConfig(**(entries | changes))
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw new weights, which start on the CPU, from a seed within the block; the user's own draws go on as before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would set those of GPUs too
+        yield
+
+
 def new_model(config: transformers.BertConfig, task: str, k: int, seed: int) -> transformers.BertPreTrainedModel:
     """Make a model with random weights that start where the structure is.
 
@@ -91,8 +101,7 @@ def new_model(config: transformers.BertConfig, task: str, k: int, seed: int) -> 
     -------
     transformers.BertPreTrainedModel
     """
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
+    with seeded(seed), torch.no_grad():
         model = HEADS[task].model._from_config(config, attn_implementation=PACKED_ATTENTION)
         embeddings = model.bert.embeddings
         # twice the usual scale: what a k-mer is made of stands out from the first step

@@ -20,7 +20,11 @@ MAIN = {"classification": "mcc", "multilabel": "auroc", "regression": "pearson",
 CHANCE = {"mcc": 0.0, "auroc": 0.5, "pearson": 0.0, "f1": 0.0}
 """What a model that knows nothing reaches of these; F1 at worst."""
 
-_CHUNK = 20_000_000
+ROUNDING = 1e-12
+"""What is less than this share of the terms that it is the difference of is 0."""
+
+_CHUNK = 2_000_000
+"""Weights, or cells of confusion matrices, of the samples that are scored at a time: 16 MB each of a few arrays."""
 
 Scores = dict[str, np.ndarray]
 """Metrics of bootstrap samples, each of shape (samples,); NaN where a sample leaves one undefined."""
@@ -198,7 +202,8 @@ def _samples(truth: Truth, outputs: int, seed: int, resamples: int) -> Iterator[
     entries = max(1, len(truth.values) * outputs)
     count = min(resamples, max(100, 2_000_000 * RESAMPLES // entries))
     rng = np.random.default_rng(seed)
-    chunk = max(1, _CHUNK // max(1, len(truth.values)))
+    cells = len(truth.names) ** 2 if truth.task in ("classification", "per-base") else 1
+    chunk = max(1, _CHUNK // max(1, len(truth.values), cells))
     for first in range(0, count, chunk):
         rows = (rng.integers(0, truth.rows, truth.rows) for _ in range(min(chunk, count - first)))
         yield np.stack([np.bincount(drawn, minlength=truth.rows) for drawn in rows]).astype(np.float64)
@@ -245,12 +250,13 @@ def _mean(parts: list[np.ndarray]) -> np.ndarray:
 def _of_classes(probabilities: np.ndarray, truth: np.ndarray, names: tuple[str, ...], weights: np.ndarray) -> Scores:
     classes = len(names)
     tables = _confusions(truth, probabilities.argmax(axis=1), classes, weights)
-    scores = {name: score(tables) for name, score in _FROM_CONFUSION.items()}
+    known = weights.sum(axis=1) > 0  # a sample may be of rows without a known base
+    scores = {name: np.where(known, score(tables), np.nan) for name, score in _FROM_CONFUSION.items()}
     if classes == 2:
         return scores | _of_ranking(probabilities[:, 1], truth == 1, weights)
     ranked = [_of_ranking(probabilities[:, c], truth == c, weights) for c in range(classes)]
     scores |= {name: _mean([one[name] for one in ranked]) for name in ("auroc", "auprc")}
-    f1 = _f1_of_classes(tables)
+    f1 = np.where(known[:, None], _f1_of_classes(tables), np.nan)
     for c, name in enumerate(names):
         scores |= {f"f1[{name}]": f1[:, c], f"auprc[{name}]": ranked[c]["auprc"]}
     return scores
@@ -278,11 +284,14 @@ def _of_ranking(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -
 def _of_numbers(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray) -> Scores:
     rows = weights.sum(axis=1)
     squared = weights @ (predicted - true) ** 2
-    spread = weights @ true**2 - (weights @ true) ** 2 / rows
     ranks = _correlation(_ranks(predicted, weights), _ranks(true, weights), weights)
-    pearson = _correlation((predicted - predicted.mean())[None], (true - true.mean())[None], weights)
+    # numbers far from 0 lose none of their digits
+    predicted, true = predicted - predicted.mean(), true - true.mean()
+    total = weights @ true**2
+    spread = total - (weights @ true) ** 2 / rows
+    spread[spread < ROUNDING * total] = 0  # samples of one number
     return {
-        "pearson": pearson,
+        "pearson": _correlation(predicted[None], true[None], weights),
         "spearman": ranks,
         "r2": 1 - _ratio(squared, spread, np.nan),
         "mse": squared / rows,
@@ -325,7 +334,7 @@ def _right(tables: np.ndarray) -> np.ndarray:
 
 
 def _accuracy(tables: np.ndarray) -> np.ndarray:
-    return _right(tables).sum(axis=1) / tables.sum(axis=(1, 2))
+    return _ratio(_right(tables).sum(axis=1), tables.sum(axis=(1, 2)))
 
 
 def _precision(tables: np.ndarray) -> np.ndarray:
