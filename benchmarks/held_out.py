@@ -17,7 +17,7 @@ from dnabert.inference import engine
 from dnabert.sequence.genome import Genome
 from dnabert.training import hidden, masking
 from dnabert.training.corpus import HeldOut, evaluation_batches
-from dnabert.training.regions import split_regions, tile
+from dnabert.training.regions import read_window, split_regions, tile
 
 
 def main(
@@ -33,7 +33,8 @@ def main(
     loaded = started.checkpoint
     opened = Genome.open(genome)
     _, held = split_regions((opened,), (contig,), loaded.k)
-    windows = tuple(tile((opened,), held, loaded.k, loaded.longest))
+    places = tile((opened,), held, loaded.k, loaded.longest)
+    windows = tuple(read_window((opened,), places, i, loaded.k) for i in range(len(places.source)))
     results = [
         hidden.evaluate(
             loaded.model,

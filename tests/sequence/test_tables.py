@@ -305,3 +305,12 @@ def test_batches_of_rows_keep_the_budget_and_every_row(rng: np.random.Generator)
     assert all(lengths[rows].sum() <= 1000 for rows in batches)
     assert all((np.diff(lengths[rows]) <= 0).all() for rows in batches)
     assert [rows.tolist() for rows in windows.batches_of_rows(np.array([5000, 10]), 1000)] == [[0], [1]]
+
+
+def test_windows_of_some_rows_are_theirs() -> None:
+    cut = windows.cut(tables.from_sequences(["ACGTAC", "ACG", "ACGTACGTAC", "A" * 7]), 4, 3)
+    rows = np.array([2, 0, 2, 1])
+    assert windows.counts_of(cut, rows).tolist() == cut.counts[rows].tolist() == [3, 2, 3, 1]
+    some = windows.of_rows(cut, rows)
+    assert some.row.tolist() == [2, 2, 2, 0, 0, 2, 2, 2, 1]
+    assert some.starts.tolist() == [9, 12, 15, 0, 2, 9, 12, 15, 6]

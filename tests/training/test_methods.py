@@ -1,6 +1,9 @@
 """What of a model is kept, learned and read when it is fine-tuned, and how the run ends."""
 
 import json
+import os
+import pickle
+import random
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from dnabert.model.heads import loss_of
 from dnabert.sequence import tables
 from dnabert.training import finetune as finetuning
 from dnabert.training import frozen, suite
-from tests.conftest import random_dna, tiny_model, write_bound, write_splits
+from tests.conftest import random_dna, tiny_model, write_bound, write_fasta, write_splits
 from tests.training.test_tasks import TUNE, spliced
 
 FROZEN: dict[str, Any] = {name: TUNE[name] for name in ("device", "precision")}
@@ -292,6 +295,33 @@ def test_a_run_killed_before_its_record_is_written_resumes(
     assert whole.test is not None
     assert again.test.metrics == whole.test.metrics
     assert not list((tmp_path / "out").glob("checkpoint-*"))
+
+
+def test_a_run_resumes_from_another_folder(
+    model: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bound(tmp_path / "data", rng)
+    monkeypatch.chdir(tmp_path)
+    options = TUNE | {"baselines": ["kmers"]}
+    dnabert.finetune("data", os.path.relpath(model), "out", **options)
+    (tmp_path / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path / "deeper")
+    again = dnabert.finetune("../data", os.path.relpath(model), "../out", resume=True, **options)
+    assert again.compared is not None
+    with pytest.raises(InputError, match=r"but dropout was 0\.1, is 0\.2"):
+        dnabert.finetune("../data", os.path.relpath(model), "../out", resume=True, **options, dropout=0.2)
+
+
+def test_the_users_random_numbers_go_on(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    def generators() -> bytes:
+        return pickle.dumps((random.getstate(), np.random.get_state(), torch.get_rng_state().tolist()))  # noqa: NPY002
+
+    data, genome = write_bound(tmp_path / "data", rng), write_fasta(tmp_path / "g.fa", {"a": random_dna(9000, rng)})
+    before = generators()
+    dnabert.finetune(data, model, tmp_path / "out", **TUNE)
+    options: dict[str, Any] = {"steps": 1, "max_length": 50, "batch_tokens": 99, "device": "cpu"}
+    dnabert.pretrain(str(genome), tmp_path / "further", model=model, **options)
+    assert generators() == before
 
 
 def test_bases_of_which_nothing_is_known_cost_nothing() -> None:

@@ -107,6 +107,17 @@ def test_a_fit_that_is_killed_says_how_to_go_on(tmp_path: Path) -> None:
         suite.benchmark(tmp_path, tmp_path / "model", tmp_path / "out", jobs=0)
 
 
+def _broken() -> None:
+    raise KeyError("nothing is known of this")
+
+
+def test_a_fit_that_breaks_leaves_its_traceback_in_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    with pytest.raises(InputError, match=r"tf/0, seed 0: KeyError: 'nothing is known of this' \(where: .*0\.log\)"):
+        list(side_by_side([Job("tf/0, seed 0", log, _broken)], 1))
+    assert "in _broken" in log.read_text()
+
+
 def test_a_fit_beside_others_that_is_refused_is_named(sets: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="tf/0, seed 0: --task nonsense"):
         suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], jobs=2, task="nonsense", **TUNE)

@@ -338,6 +338,11 @@ def test_rows_are_pooled_in_parts(
         ({"method": "frozen"}, "--method frozen has no use for --epochs and --learning-rate and --batch-size; leave"),
         ({"rank": 4}, "--method auto has no use for --rank; leave out"),
         ({"labels": "names.tsv"}, "a folder brings its own labels"),
+        ({"label": "score"}, "there is no column 'score'"),  # one name is a name, not letters
+        ({"epochs": -1}, "--epochs -1: 1 or more is required"),
+        ({"rows": 0}, "--rows 0: 1 or more is required"),
+        ({"batch_size": 0}, "--batch-size 0: 1 or more is required"),
+        ({"seed": -1}, "--seed -1: 0 or more is required"),
         ({"split_by": "similarity"}, "a folder brings its own splits; leave --split-by out"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -22,7 +23,7 @@ from safetensors.torch import load_file
 import dnabert
 from dnabert.errors import InputError
 from dnabert.model import attention, checkpoint, presets
-from dnabert.training import compiling, items
+from dnabert.training import compiling, hidden, items
 from dnabert.training import corpus as corpus_module
 from dnabert.training import finetune as finetuning
 from dnabert.training import pretrain as pretraining
@@ -186,6 +187,22 @@ def test_sources_are_told_apart_by_a_head_that_is_not_kept(
     resumed = dnabert.pretrain(files, tmp_path / "stopped", **settings, resume=True)
     assert losses(resumed.folder) == losses(result.folder)
     assert resumed.metrics == result.metrics
+
+
+def test_the_rate_is_that_of_training_alone(
+    genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate = hidden.evaluate
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(3)
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(hidden, "evaluate", slowly)
+    dnabert.pretrain([genome], tmp_path / "out", **SMALL | {"steps": 4, "log_every": 2, "save_every": 2})
+    rates = re.findall(r"step [24]/4 · loss .* ([\d,]+) tokens/s", capsys.readouterr().err)
+    assert len(rates) == 2
+    assert float(rates[1].replace(",", "")) > 512 * 2 / 3  # two steps do not take the three seconds
 
 
 @pytest.mark.parametrize("mask", ["dnabert", "span", "growing", "original"])

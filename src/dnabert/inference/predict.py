@@ -10,7 +10,7 @@ import pyarrow as pa
 import scipy.special
 import torch
 
-from dnabert.errors import InputError
+from dnabert.errors import InputError, check_at_least
 from dnabert.files import check_not_input
 from dnabert.inference import baselines, engine
 from dnabert.inference.engine import Engine, Given, as_table, run
@@ -117,6 +117,7 @@ def predict(
     strand = strand or started.strand
     if strand not in STRANDS:
         raise InputError(f"--strand {strand}: give one of {', '.join(STRANDS)}")
+    check_at_least(1, window=window, step=step, batch_tokens=batch_tokens)
     table = as_table(sequences)
     compute: Callable[[Table], np.ndarray] = functools.partial(logits_of, started, batch_tokens=batch_tokens)
     if scan is not None:

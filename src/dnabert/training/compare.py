@@ -17,8 +17,8 @@ from dnabert.model.checkpoint import RECORD, read_record
 from dnabert.progress import say
 from dnabert.training import baselines as training
 from dnabert.training import metrics, targets
-from dnabert.training.data import as_paths, read_splits, resolved
-from dnabert.training.finetune import Finetuned, finetune
+from dnabert.training.data import READ_BY, read_splits
+from dnabert.training.finetune import BY_DEFAULT, Finetuned, finetune, settings_asked
 from dnabert.training.metrics import MAIN, Comparison, Interval, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.trainer import RUN, check_settings, training_device
@@ -29,13 +29,6 @@ FINETUNED = "fine-tuned"
 FROM_SCRATCH = "from-scratch"
 SIGNIFICANT = 0.05
 """Models differ if the paired test's p-value is below this."""
-
-
-READ_BY = (
-    *("genome", "labels", "label", "annotation", "task"),
-    *("split", "split_by", "length", "rows", "share", "seed"),
-)
-"""Options that say which rows there are and what they are to be predicted as."""
 
 
 class Row(NamedTuple):
@@ -144,7 +137,8 @@ def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finet
     out = Path(options["out"])
     complete = options["resume"] and (out / RECORD).is_file()
     if complete:
-        known = _settings(options)
+        asked = settings_asked(options)
+        known = {name: value for name, value in asked.items() if value is not None or name not in BY_DEFAULT}
         if options["method"] == "auto":  # which came out as one of these
             made = json.loads((out / RUN).read_text())["method"] if (out / RUN).is_file() else None
             known["method"] = made if made in ("auto", "full") else "auto"
@@ -241,26 +235,6 @@ def _compare(
     with replacing(result.folder / COMPARISON) as temporary:
         temporary.write_text(json.dumps(_as_json(compared, result.folder), indent=2) + "\n")
     return result._replace(compared=compared)
-
-
-def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """Say what a finished run must have been made with, where it can be known before the data is read."""
-    known = {
-        "data": [str(Path(path).resolve()) for path in as_paths(options["data"])],
-        "model": str(options["model"]),
-        "label": list(options["label"]),
-        **{name: resolved(options[name]) for name in ("annotation", "genome", "labels")},
-        "strand": options["strand"] or "given",
-        "split": None if options["split"] is None else list(options["split"]),
-        "processes": processes.count(),
-    }
-    model = (
-        *("long", "window", "method", "rank", "keep", "from_scratch"),
-        *("class_weights", "layer_decay", "dropout"),
-    )
-    known |= {name: options[name] for name in (*model, "split_by", "length", "rows", "share", "batch_size", "seed")}
-    by_default = ("features", "task", "epochs", "learning_rate")
-    return known | {name: options[name] for name in by_default if options[name] is not None}
 
 
 def read_table(folder: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from dnabert.errors import InputError
 from dnabert.sequence import tables
@@ -12,9 +13,15 @@ from dnabert.training import splits, targets
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
 
+Named = TypeVar("Named", str, str | os.PathLike[str])
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """A folder of splits, or the files of one set."""
 SPLITS_BY = ("rows", "contig", "similarity")
+READ_BY = (
+    *("genome", "labels", "label", "annotation", "task"),
+    *("split", "split_by", "length", "rows", "share", "seed"),
+)
+"""Options that say which rows there are and what they are to be predicted as."""
 
 
 def read_splits(
@@ -41,7 +48,7 @@ def read_splits(
     """
     if split_by not in SPLITS_BY:
         raise InputError(f"--split-by {split_by}: give one of {', '.join(SPLITS_BY)}")
-    paths = as_paths(data)
+    paths = as_list(data)
     if len(paths) == 1 and Path(paths[0]).is_dir():
         for option, value in (("--split", split), ("--split-by", None if split_by == "rows" else split_by)):
             if value is not None:
@@ -83,6 +90,6 @@ def resolved(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
 
 
-def as_paths(data: Data) -> list[str | os.PathLike[str]]:
-    """Make a list of what may be one path."""
-    return [data] if isinstance(data, (str, os.PathLike)) else list(data)
+def as_list(given: Named | Sequence[Named]) -> list[Named]:
+    """Make a list of what may be one path or name."""
+    return [given] if isinstance(given, (str, os.PathLike)) else list(given)

@@ -16,7 +16,7 @@ from dnabert.sequence import tables
 from dnabert.sequence.annotate import label_bases
 from dnabert.sequence.tables import Table
 from dnabert.training import metrics, splits, targets
-from dnabert.training.data import as_paths
+from dnabert.training.data import as_list
 from dnabert.training.metrics import Evaluation, as_json
 from dnabert.training.targets import Task
 
@@ -29,7 +29,7 @@ def evaluate(
     genome: str | os.PathLike[str] | None = None,
     length: int | None = None,
     labels: str | os.PathLike[str] | None = None,
-    label: Sequence[str] = (),
+    label: str | Sequence[str] = (),
     annotation: str | os.PathLike[str] | None = None,
     strand: str | None = None,
     scan: str | None = None,
@@ -53,7 +53,7 @@ def evaluate(
     genome, labels : path, optional
     length : int, optional
         As in `dnabert.sequence.tables.read`.
-    label : sequence of str
+    label : str or sequence of str
         The columns of labels; by default those the model was trained on.
     annotation : path, optional
         As in `dnabert.training.finetune.finetune`.
@@ -77,13 +77,13 @@ def evaluate(
         If the model or the data is not as required, or a label is none of the model's classes.
     """
     if out is not None:
-        check_not_input(out, *as_paths(data), genome, labels, annotation, dev)
+        check_not_input(out, *as_list(data), genome, labels, annotation, dev)
     started = start(model, device, precision)
     if started.task == "masked-lm":
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
     table = _labelled(data, genome, length, labels)
     table = table if annotation is None else label_bases(table, annotation)
-    columns = _label_columns(tuple(label), started) or started.columns
+    columns = _label_columns(tuple(as_list(label)), started) or started.columns
     truth = targets.truth(table, Task(started.task, started.labels, columns))
     outputs = predict(started, table, batch_tokens, strand, scan, window, step).outputs
     if dev is not None:
@@ -157,7 +157,7 @@ def _labelled(
     length: int | None,
     labels: str | os.PathLike[str] | None,
 ) -> Table:
-    paths = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    paths = as_list(data)
     folder = Path(paths[0])
     if len(paths) > 1 or not folder.is_dir():
         return tables.read(paths, genome=genome, labels=labels, length=length)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from dnabert import processes
-from dnabert.errors import InputError
+from dnabert.errors import InputError, check_at_least
 from dnabert.files import claim_folder, replacing, replacing_files
 from dnabert.inference import engine
 from dnabert.inference.engine import Engine
@@ -25,7 +25,7 @@ from dnabert.model.device import choose_precision, describe, within_memory
 from dnabert.progress import say
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, initial, leakage, metrics, splits, targets
-from dnabert.training.data import Data, as_paths, read_splits, resolved
+from dnabert.training.data import READ_BY, Data, as_list, read_splits, resolved
 from dnabert.training.items import Packer, Rows, Scale, calibrate, into_units, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
@@ -37,6 +37,7 @@ from dnabert.training.trainer import (
     StopOnInterrupt,
     check_rate,
     delete_checkpoints,
+    keeping_generators,
     start_run,
     train_to_end,
     training_arguments,
@@ -71,6 +72,13 @@ FEATURES = {"full": "mean", "lora": "mean", "frozen": "layers"}
 """What the head reads if nothing is said: what is not learned tells more in all of its layers than in the last."""
 RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
+AS_GIVEN = (
+    *("task", "features", "long", "window", "keep", "from_scratch", "method", "rank", "class_weights", "layer_decay"),
+    *("split_by", "length", "rows", "share", "epochs", "batch_size", "learning_rate", "dropout", "seed"),
+)
+"""Options that are settings of a run as they are; paths and lists are written out besides."""
+BY_DEFAULT = ("task", "features", "epochs", "learning_rate")
+"""Those of them that the data or the model decides where nothing is said."""
 TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
 """Tokens of a training batch that stand in memory together; larger batches are added up from parts."""
 
@@ -100,6 +108,7 @@ class Finetuned(NamedTuple):
     compared: "Compared | None" = None
 
 
+@keeping_generators()
 def finetune(
     data: Data,
     model: str | os.PathLike[str],
@@ -107,7 +116,7 @@ def finetune(
     *,
     genome: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
-    label: Sequence[str] = (),
+    label: str | Sequence[str] = (),
     annotation: str | os.PathLike[str] | None = None,
     task: str | None = None,
     split: Sequence[float] | None = None,
@@ -149,7 +158,7 @@ def finetune(
         The model directory to write.
     genome, labels : path, optional
         As in `dnabert.sequence.tables.read`.
-    label : sequence of str
+    label : str or sequence of str
         The columns of labels; `label` by default.
     annotation : path, optional
         BED file whose names are the classes of the bases, for rows that are intervals of `genome`
@@ -227,7 +236,7 @@ def finetune(
     InputError
         If the data, an option, the model or the output folder is not as required.
     """
-    options = locals()
+    options = locals() | {"label": as_list(label)}
     if baselines:
         from dnabert.training import compare  # it calls this function in turn
 
@@ -251,20 +260,10 @@ def finetune(
     check_rate(learning_rate)
     if from_scratch and keep != "all":
         raise InputError(f"--from-scratch keeps nothing of the model; leave --keep {keep} out")
-    parts, found = read_splits(
-        data,
-        genome=genome,
-        labels=labels,
-        label=label,
-        annotation=annotation,
-        task=task,
-        split=split,
-        split_by=split_by,
-        length=length,
-        rows=rows,
-        share=share,
-        seed=seed,
-    )
+    check_at_least(1, window=window, length=length, rows=rows, rank=rank, epochs=epochs, batch_size=batch_size)
+    check_at_least(1, log_every=log_every)
+    check_at_least(0, seed=seed)
+    parts, found = read_splits(data, **{name: options[name] for name in READ_BY})
     truths = [None if part is None else targets.truth(part, found) for part in parts]
     both = method == "auto" and _few(parts, found, options)
     method = "full" if method == "auto" else method
@@ -287,35 +286,12 @@ def finetune(
     )
     loaded = start(features=features)
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
-    settings: dict[str, Any] = {
-        "data": [str(Path(path).resolve()) for path in as_paths(data)],
-        "model": str(model),
-        "label": list(label),
-        "annotation": resolved(annotation),
-        "genome": resolved(genome),
-        "labels": resolved(labels),
+    settings = settings_asked(options) | {
         "task": found.kind,
-        "strand": strand,
         "features": features,
-        "long": long,
-        "window": window,
-        "keep": keep,
-        "from_scratch": from_scratch,
         "method": "auto" if both else method,
-        "rank": rank,
-        "class_weights": class_weights,
-        "layer_decay": layer_decay,
-        "split": None if split is None else list(split),
-        "split_by": split_by,
-        "length": length,
-        "rows": rows,
-        "share": share,
         "epochs": epochs or passes_for(steps_an_epoch, FEWEST_STEPS, EPOCHS),
-        "batch_size": batch_size,
         "learning_rate": learning_rate or RATES[method] * (768 / loaded.model.config.hidden_size) ** 2,
-        "dropout": dropout,
-        "seed": seed,
-        "processes": processes.count(),
     }
     where = training_device(device)
     if class_weights:
@@ -341,6 +317,20 @@ def finetune(
         job, log = _or_frozen(job, log, start(features=FEATURES["frozen"]), device, precision)
     evaluations = _finish(job, log, time.monotonic() - began)
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
+
+
+def settings_asked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the settings of a run as far as the options of `finetune` say them, before anything is read."""
+    return {
+        "data": [str(Path(path).resolve()) for path in as_list(options["data"])],
+        "model": checkpoint.in_full(options["model"]),
+        "label": list(options["label"]),
+        **{name: resolved(options[name]) for name in ("annotation", "genome", "labels")},
+        "strand": options["strand"] or "given",
+        "split": None if options["split"] is None else list(options["split"]),
+        **{name: options[name] for name in AS_GIVEN},
+        "processes": processes.count(),
+    }
 
 
 def _few(parts: Splits, task: Task, options: Mapping[str, Any]) -> bool:

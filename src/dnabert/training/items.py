@@ -108,7 +108,7 @@ class Packer:
         some = windows.of_rows(self.read, order)
         batch = pack_rows(some, np.arange(some.rows), self.k, self.stride)
         if self.task != "per-base":
-            counts = torch.from_numpy(self.read.counts[order])
+            counts = torch.from_numpy(windows.counts_of(self.read, order))
             return batch._asdict() | {"labels": self._labels(order), "windows": counts}
         bases = some.ends - some.starts
         mine = own(some)

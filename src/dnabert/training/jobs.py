@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -102,6 +103,9 @@ def _aside(job: Job, threads: int, result: Connection) -> None:
             result.send(str(error))
         except KeyboardInterrupt:
             result.send("stopped")
+        except Exception as error:
+            traceback.print_exc()
+            result.send(f"{type(error).__name__}: {error} (where: {job.log}); please report it")
         else:
             result.send(None)
 

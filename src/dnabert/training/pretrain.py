@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from transformers import TrainingArguments
 
 from dnabert import processes
-from dnabert.errors import InputError
+from dnabert.errors import InputError, check_at_least
 from dnabert.files import claim_folder
 from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
@@ -25,8 +25,9 @@ from dnabert.sequence.genome import Genome
 from dnabert.sequence.kmers import K_RANGE
 from dnabert.training import compiling, hidden, masking
 from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, of_fixed_shape, training_batch
+from dnabert.training.data import Data, as_list
 from dnabert.training.initial import check_apart
-from dnabert.training.regions import SHORTEST, Regions, Window, open_source, region_bounds, split_regions, tile
+from dnabert.training.regions import SHORTEST, Regions, open_source, read_window, region_bounds, split_regions, tile
 from dnabert.training.trainer import (
     Metrics,
     PackedTrainer,
@@ -34,6 +35,7 @@ from dnabert.training.trainer import (
     StopOnInterrupt,
     check_rate,
     delete_checkpoints,
+    keeping_generators,
     last_checkpoint,
     recompute_activations,
     start_run,
@@ -95,8 +97,9 @@ class Pretrained(NamedTuple):
     finished: bool
 
 
+@keeping_generators()
 def pretrain(
-    sources: Sequence[str | os.PathLike[str]],
+    sources: Data,
     out: str | os.PathLike[str],
     *,
     model: str | os.PathLike[str] | None = None,
@@ -126,7 +129,7 @@ def pretrain(
 
     Parameters
     ----------
-    sources : sequence of path
+    sources : path or sequence of path
         FASTA files, and tables of sequences (TSV, CSV, Parquet), whose labels are not looked at.
     out : path
         The model directory to write.
@@ -187,6 +190,10 @@ def pretrain(
     """
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
+    check_at_least(1, steps=steps, batch_tokens=batch_tokens, accumulate=accumulate)
+    check_at_least(1, log_every=log_every, save_every=save_every)
+    check_at_least(0, workers=workers, seed=seed)
+    sources = as_list(sources)
     masking.policy(mask)  # raises where there is no such thing
     k, preset = _shape(model, k, preset, max_length)
     if model is not None:
@@ -266,7 +273,7 @@ class _Ground(NamedTuple):
     train: Regions
     bounds: np.ndarray
     held: Regions
-    windows: list[Window]
+    windows: Regions
 
 
 def _open(
@@ -280,7 +287,7 @@ def _open(
     train, held = split_regions(opened, holdout, k)
     bounds = region_bounds(train, weights, len(opened), k, max_length)
     windows = tile(opened, held, k, max_length)
-    if len(held.source) and not windows:
+    if len(held.source) and not len(windows.source):
         raise InputError("--holdout: what is held out is mostly N; hold out more, or set --holdout 0 for no evaluation")
     return _Ground(opened, train, bounds, held, windows)
 
@@ -328,11 +335,11 @@ def _train(
         learning_rate=settings["learning_rate"],
         warmup_steps=math.ceil(RECIPES[settings["preset"]].warmup * steps),
         seed=settings["seed"],
-        eval_strategy="steps" if ground.windows else "no",
+        eval_strategy="steps" if len(ground.windows.source) else "no",
         **options,
     )
     stop = StopOnInterrupt()
-    quick = _evaluation_batches(ground.windows, QUICK_WINDOWS, corpus)
+    quick = _evaluation_batches(ground, QUICK_WINDOWS, corpus)
     _announce(settings, model, ground, device, precision)
     need, peak = 3 * _flops_a_token(config, corpus), peak_flops(device, precision)
     say(
@@ -344,7 +351,7 @@ def _train(
         return Pretrained(folder, trainer.state.global_step, {}, finished=False)
     if not processes.is_first():
         return Pretrained(folder, steps, {}, finished=True)
-    full = _evaluation_batches(ground.windows, FULL_WINDOWS, corpus)
+    full = _evaluation_batches(ground, FULL_WINDOWS, corpus)
     metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
     model.source_head = None  # other programs would not know it
     record = {"data": [_fingerprint(source) for source in ground.sources], "settings": settings, "metrics": metrics}
@@ -385,13 +392,12 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
         )
 
 
-def _evaluation_batches(windows: Sequence[Window], most: int, corpus: Corpus) -> list[MaskedBatch]:
-    """Choose windows evenly and mask them as the corpus does."""
-    if not windows:
-        return []
-    chosen = np.linspace(0, len(windows) - 1, min(most, len(windows))).round().astype(int)
-    held_out = HeldOut(tuple(windows[i] for i in chosen), corpus.k, corpus.policy, corpus.seed, corpus.batch_tokens)
-    return evaluation_batches(held_out)
+def _evaluation_batches(ground: _Ground, most: int, corpus: Corpus) -> list[MaskedBatch]:
+    """Choose held-out windows evenly and mask them as the corpus does."""
+    count = len(ground.windows.source)
+    chosen = np.linspace(0, max(count - 1, 0), min(most, count)).round().astype(int).tolist()
+    windows = tuple(read_window(ground.sources, ground.windows, i, corpus.k) for i in chosen)
+    return evaluation_batches(HeldOut(windows, corpus.k, corpus.policy, corpus.seed, corpus.batch_tokens))
 
 
 def packed_trainer(

@@ -181,8 +181,8 @@ def _mean_window(lengths: np.ndarray, k: int, kmers: int) -> np.ndarray:
     return 0.5 * cut + 0.5 * of_region[cut]
 
 
-def tile(sources: Sequence[Genome], regions: Regions, k: int, kmers: int) -> list[Window]:
-    """Cut regions into neighbouring windows, forwards and backwards in turn.
+def tile(sources: Sequence[Genome], regions: Regions, k: int, kmers: int) -> Regions:
+    """Cut regions into neighbouring windows.
 
     Parameters
     ----------
@@ -195,17 +195,23 @@ def tile(sources: Sequence[Genome], regions: Regions, k: int, kmers: int) -> lis
 
     Returns
     -------
-    list of Window
+    Regions
     """
     bases = kmers + k - 1
-    windows: list[Window] = []
-    for source, first, end in zip(*(column.tolist() for column in regions), strict=True):
-        for start in range(first, max(end - bases, first) + 1, bases):
-            codes = sources[source].codes[start : min(start + bases, end)]
-            if fraction_unknown(codes) <= MOSTLY_UNKNOWN:
-                strand = reverse_complement(codes) if len(windows) % 2 else np.asarray(codes)
-                windows.append(Window(encode(strand, k), source))
-    return windows
+    windows = [
+        (source, start, min(start + bases, end))
+        for source, first, end in zip(*(column.tolist() for column in regions), strict=True)
+        for start in range(first, max(end - bases, first) + 1, bases)
+        if fraction_unknown(sources[source].codes[start : min(start + bases, end)]) <= MOSTLY_UNKNOWN
+    ]
+    return Regions(*np.array(windows, dtype=np.int64).reshape(-1, 3).T)
+
+
+def read_window(sources: Sequence[Genome], windows: Regions, i: int, k: int) -> Window:
+    """Read one of neighbouring windows: those at even places forwards, the others backwards."""
+    source, start, end = (int(column[i]) for column in windows)
+    codes = np.asarray(sources[source].codes[start:end])
+    return Window(encode(reverse_complement(codes) if i % 2 else codes, k), source)
 
 
 def _fraction(holdout: Sequence[str]) -> float | None:

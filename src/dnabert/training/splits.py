@@ -93,8 +93,8 @@ def split_rows(table: Table, shares: Sequence[float], seed: int, strata: np.ndar
     check_shares(shares)
     rng = np.random.default_rng(seed)
     parts: list[list[np.ndarray]] = [[], [], []]
-    for stratum, name in enumerate(names):
-        rows = rng.permutation(np.nonzero(strata == stratum)[0])
+    for name, of_stratum in zip(names, _members(strata, len(names)), strict=True):
+        rows = rng.permutation(of_stratum)
         cuts = np.round(np.cumsum(shares)[:2] * len(rows)).astype(int)
         pieces = np.split(rows, cuts)
         if any(len(piece) == 0 and share > 0 for piece, share in zip(pieces, shares, strict=True)):
@@ -120,10 +120,14 @@ def draw_rows(table: Table, rows: int, seed: int, strata: np.ndarray, names: Seq
     rng = np.random.default_rng(seed)
     order = rng.permutation(table.rows)
     place = np.empty(table.rows)  # of each row in its stratum, 0 to 1, the first of each before all others
-    for stratum in range(len(names)):
-        members = order[strata[order] == stratum]
-        place[members] = np.arange(len(members)) / max(len(members), 1)
+    for members in _members(strata[order], len(names)):
+        place[order[members]] = np.arange(len(members)) / max(len(members), 1)
     return tables.select(table, np.sort(np.argsort(place, kind="stable")[:rows]))
+
+
+def _members(strata: np.ndarray, count: int) -> list[np.ndarray]:
+    """List the rows of each stratum in their order."""
+    return np.split(np.argsort(strata, kind="stable"), np.cumsum(np.bincount(strata, minlength=count))[:-1])
 
 
 # --- splits that keep together what belongs together ------------------------------------------------------------------

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet
 
-from dnabert.errors import InputError
+from dnabert.errors import InputError, check_at_least
 from dnabert.files import claim_folder, replacing
-from dnabert.model.checkpoint import RECORD, read_record
+from dnabert.model.checkpoint import RECORD, in_full, read_record
 from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.training import compare, initial, published, splits
+from dnabert.training.data import as_list
 from dnabert.training.finetune import UNUSED, finetune
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.metrics import MAIN
@@ -78,7 +79,7 @@ def benchmark(
     seeds: int = 3,
     only: Sequence[str] = (),
     rows: int | None = None,
-    label: Sequence[str] = (),
+    label: str | Sequence[str] = (),
     jobs: int = 1,
     overwrite: bool = False,
     baselines: bool | str | Sequence[str] = False,
@@ -103,7 +104,7 @@ def benchmark(
         Names of data sets, or parts of names.
     rows : int, optional
         Train on this many rows alone, with the same proportions of classes.
-    label : sequence of str
+    label : str or sequence of str
         Columns of labels, `label` by default.
     jobs : int
         Fits at the same time, each in a process of its own that gets its share of the cores and writes what it says to
@@ -126,8 +127,8 @@ def benchmark(
         If there is no data set that can be used, the output folder is another run's, or a fit is refused.
     """
     initial.check_apart(model, out)
-    if jobs < 1:
-        raise InputError(f"--jobs {jobs}: 1 or more fits at a time are required")
+    check_at_least(1, seeds=seeds, jobs=jobs)
+    label = as_list(label)
     beside = compare.chosen(baselines, options.get("from_scratch", False))
     if protocol not in PROTOCOLS:
         raise InputError(f"--protocol {protocol}: give one of {', '.join(PROTOCOLS)}")
@@ -140,8 +141,8 @@ def benchmark(
         )
     shares = CURVE if protocol == "dream" else (1.0,)
     fits = [Fit(name, data, seed, share) for name, data in wanted for share in shares for seed in range(seeds)]
-    settings = {"suite": str(Path(suite).resolve()), "model": str(model), "protocol": protocol, "rows": rows}
-    settings |= {"label": list(label) or None} | options
+    settings = {"suite": str(Path(suite).resolve()), "model": in_full(model), "protocol": protocol, "rows": rows}
+    settings |= {"label": label or None} | options
     folder = _claim(out, settings, overwrite)
     places = {fit: _place(folder, fit, len(shares) > 1) for fit in fits}
 

@@ -171,12 +171,12 @@ def _columns(table: Table, names: Sequence[str]) -> list[pa.LargeStringArray]:
 
 
 def _kind_of(table: Table, labels: Sequence[pa.LargeStringArray]) -> str:
+    if len(labels) == 1 and _as_long_as(table, labels[0]):
+        return "per-base"
     kinds = [_kinds(one) for one in labels]
     if len(labels) > 1:
         distinct = {value for one in kinds for value in one}
         return "multilabel" if all(value in ("0", "1", "0.0", "1.0") for value in distinct) else "regression"
-    if _as_long_as(table, labels[0]):
-        return "per-base"
     if "fraction" in kinds[0].values() and "word" not in kinds[0].values():
         return "regression"
     numbers = set(kinds[0].values()) == {"number"}

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import random
 import shutil
 import signal
 import time
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from torch.utils.data import Dataset, SequentialSampler
@@ -139,11 +141,24 @@ class Reporter(TrainerCallback):
         self.tokens_at_peak = tokens_at_peak
         self.last: tuple[float, float] = (0.0, 0.0)
         self.start: tuple[float, int] = (0.0, 0)
+        self.stepped = 0.0
 
     def on_train_begin(self, _: TrainingArguments, state: TrainerState, *__: Any, **___: Any) -> None:
         """Start the clock."""
         self.last = (time.monotonic(), 0.0)
         self.start = (time.monotonic(), state.global_step)
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Remember when."""
+        self.stepped = time.monotonic()
+
+    def on_evaluate(self, *_: Any, **__: Any) -> None:
+        """Leave what took time since the step out of the rate."""
+        now = time.monotonic()
+        self.last = (self.last[0] + now - self.stepped, self.last[1])
+        self.stepped = now
+
+    on_save = on_evaluate
 
     def on_log(self, _: TrainingArguments, state: TrainerState, __: TrainerControl, logs: Metrics, **___: Any) -> None:
         """Write the line."""
@@ -169,6 +184,7 @@ class StopOnInterrupt(TrainerCallback):
 
     def __init__(self) -> None:
         self.asked = False
+        self.group: Any = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -190,11 +206,16 @@ class StopOnInterrupt(TrainerCallback):
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def on_step_end(self, arguments: TrainingArguments, _: TrainerState, control: TrainerControl, **___: Any) -> None:
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Let several processes tell each other over the CPU, which waits for no GPU to end its step."""
+        if torch.distributed.is_initialized():
+            self.group = torch.distributed.new_group(backend="gloo")
+
+    def on_step_end(self, _: TrainingArguments, __: TrainerState, control: TrainerControl, **___: Any) -> None:
         """Pass the wish on to the Trainer."""
-        if torch.distributed.is_initialized():  # all stop after the same step, whichever of them was asked
-            asked = torch.tensor(float(self.asked), device=arguments.device)
-            torch.distributed.all_reduce(asked)
+        if self.group is not None:  # all stop after the same step, whichever of them was asked
+            asked = torch.tensor(float(self.asked))
+            torch.distributed.all_reduce(asked, group=self.group)
             self.asked = bool(asked)
         if self.asked:
             control.should_save = True
@@ -204,6 +225,20 @@ class StopOnInterrupt(TrainerCallback):
         """Keep a model from within an epoch out of the choice of the best: a run that goes on would never see it."""
         if self.asked and state.epoch is not None and not state.epoch.is_integer():
             control.should_evaluate = False
+
+
+@contextmanager
+def keeping_generators() -> Iterator[None]:
+    """Put the random generators of Python, numpy and torch back at the end: transformers' Trainer seeds them all."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - the one that is seeded
+    of_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
+        torch.cuda.set_rng_state_all(of_gpus)
 
 
 def training_arguments(folder: Path, device: torch.device, precision: torch.dtype, **changes: Any) -> TrainingArguments:
