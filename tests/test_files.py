@@ -73,14 +73,16 @@ def test_existing_file_says_what_is_wrong(tmp_path: Path) -> None:
 def test_only_own_folders_are_overwritten(tmp_path: Path) -> None:
     assert claim_folder(tmp_path / "new") == tmp_path / "new"
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(InputError, match="already holds a run"):
-        claim_folder(tmp_path)
-    with pytest.raises(InputError, match="replaces only folders that dnabert wrote"):
-        claim_folder(tmp_path, overwrite=True)
-    with pytest.raises(InputError, match="this is a file"):
-        claim_folder(tmp_path / "thesis.tex")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"this one holds something else \(thesis.tex\)"):
+            claim_folder(tmp_path, overwrite)
+    for path in ("thesis.tex", "thesis.tex/run", "thesis.tex/a/b"):
+        with pytest.raises(InputError, match=r"an output folder is required, but .*thesis.tex is a file"):
+            claim_folder(tmp_path / path)
     assert (tmp_path / "thesis.tex").exists()
     (tmp_path / "run.json").touch()
+    with pytest.raises(InputError, match="already holds a run"):
+        claim_folder(tmp_path)
     claim_folder(tmp_path, overwrite=True)
     assert not tmp_path.exists()
 

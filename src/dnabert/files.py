@@ -127,17 +127,19 @@ def claim_folder(path: str | os.PathLike[str], overwrite: bool = False, resume: 
         If the folder holds something and neither `overwrite` nor `resume` is given, or it is a file.
     """
     folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: an output folder is required, but this is a file; name another --out")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"{folder}: an output folder is required, but {there} is a file; name another --out")
     if resume or not folder.is_dir() or not any(folder.iterdir()):
         return folder
+    if not any((folder / name).is_file() for name in RUN_FILES):
+        raise InputError(
+            f"{folder}: an output folder that is new, empty or of an earlier run is required, and this one holds "
+            f"something else ({next(folder.iterdir()).name}); name another --out"
+        )
     if not overwrite:
         raise InputError(
             f"{folder}: this output folder already holds a run; name another --out, or give --overwrite to replace it"
-        )
-    if not any((folder / name).is_file() for name in RUN_FILES):
-        raise InputError(
-            f"{folder}: --overwrite replaces only folders that dnabert wrote, and this one is not; empty it"
         )
     shutil.rmtree(folder)
     return folder

@@ -100,6 +100,6 @@ def test_a_taken_folder_is_refused(data: sim.Simulated, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="already holds a run"):
         sim.simulate(data.genome.parent)
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="replaces only folders that dnabert wrote"):
+    with pytest.raises(InputError, match="this one holds something else"):
         sim.simulate(tmp_path, overwrite=True)
     assert (tmp_path / "mine.txt").read_text() == "mine"

@@ -267,8 +267,19 @@ def test_unknown_missing_and_damaged_files_are_refused(tmp_path: Path, rng: np.r
     assert content(tables.read(tmp_path / "packed.csv")) == [("ACGT", "1")]
     rows = "".join(f"{random_dna(80, rng)},1\n" for _ in range(2000))
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(f"sequence,label\n{rows}".encode())[:9000])
-    with pytest.raises(InputError, match="cannot be read as a table"):
-        tables.read(tmp_path / "t.csv.gz")
+    for name, content_, message in (
+        ("t.csv.gz", None, r"cannot be read as a table \(it is cut off or damaged; fetch it again\)"),
+        ("plain.csv.gz", b"sequence,label\nACGT,1\n", "it is not compressed as its name says"),
+        ("wide.csv", "sequence,label\nACGT,1\n".encode("utf-16"), "this is UTF-16 text; save it as UTF-8"),
+        ("latin.csv", "sequence,label\nACGT,m\xe4nnlich\n".encode("latin-1"), "it is no UTF-8 text; save it as UTF-8"),
+    ):
+        if content_ is not None:
+            (tmp_path / name).write_bytes(content_)
+        with pytest.raises(InputError, match=message):
+            tables.read(tmp_path / name)
+    encoded = pa.table({"sequence": pa.array(["ACGT", "ACGT"]).dictionary_encode(), "label": ["a", "b"]})
+    pa.parquet.write_table(encoded, tmp_path / "encoded.parquet")
+    assert content(tables.read(tmp_path / "encoded.parquet")) == [("ACGT", "a"), ("ACGT", "b")]
 
 
 def test_lengths_are_checked_against_the_model() -> None:

@@ -11,6 +11,7 @@ from dnabert.errors import InputError
 from dnabert.sequence import tables
 from dnabert.training import targets
 from dnabert.training.targets import Task
+from tests.conftest import write_fasta
 
 
 def labelled(labels: list[str], folder: Path) -> tables.Table:
@@ -41,6 +42,8 @@ def test_classes_are_inferred(labels: list[str], classes: tuple[str, ...], tmp_p
         (["0", "1", "yes"], "t.csv line 4: label 'yes' is a word, other labels are not"),
         (["a", "b", "1"], "t.csv line 4: label '1' is a number, other labels are not"),
         (["0", "0.5"], "t.csv line 3: label '0.5' is no class"),
+        (["0.5", "0.25", "high"], "t.csv line 4: label 'high' is a word, other labels are numbers"),
+        (["0", "1", "NA"], "t.csv line 4: label 'NA' stands for none; fill it or delete the row"),
         (["0", ""], "t.csv line 3: the label is empty"),
         (["0", "1", "1.0"], "t.csv line 4: label '1.0' is the class '1' written in another way"),
         (["1", "1"], "all 2 rows have the label '1'; two classes or more are required"),
@@ -54,8 +57,20 @@ def test_bad_labels_are_refused(labels: list[str], message: str, tmp_path: Path)
 def test_unknown_classes_and_missing_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"t.csv line 3: label 'z' is none of the classes \(a, b\)"):
         targets.truth(labelled(["a", "z"], tmp_path), Task("classification", ("a", "b")))
+    with pytest.raises(InputError, match=r"t.csv line 3: the label is empty; fill it"):
+        targets.truth(labelled(["a", ""], tmp_path), Task("classification", ("a", "b")))
     with pytest.raises(InputError, match="a column 'label' is required"):
         targets.infer(tables.from_sequences(["ACGT"]))
+    fasta = write_fasta(tmp_path / "p.fa", {"one": "ACGT"})
+    with pytest.raises(InputError, match=r"p.fa: labels are required to train or evaluate; give --labels FILE"):
+        targets.infer(tables.read(fasta))
+
+
+def test_a_slip_among_labels_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"ACGT {i % 2} {i % 2}" for i in range(30)]
+    table = read("\n".join(["sequence a b", *rows, "ACGT 1 2"]) + "\n", tmp_path)
+    assert targets.infer(table, ["a", "b"]).kind == "regression"
+    assert "t.tsv line 32: '2' in a column that is nearly all 0 and 1" in capsys.readouterr().err
 
 
 def test_fractions_and_many_numbers_are_numbers(tmp_path: Path) -> None:

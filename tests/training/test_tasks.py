@@ -44,8 +44,8 @@ def test_numbers_come_back_in_their_units(model: Path, tmp_path: Path, rng: np.r
     counts = dnabert.predict_file(result.folder, data / "test.tsv", tmp_path / "p.tsv", precision="float32")
     table = [line.split("\t") for line in (tmp_path / "p.tsv").read_text().splitlines()]
     assert counts == {}
-    assert table[0] == ["one", "two", "prediction_one", "prediction_two"]
-    true, predicted = (np.array([float(line[i]) for line in table[1:]]) for i in (0, 2))
+    assert table[0] == ["sequence", "one", "two", "prediction_one", "prediction_two"]  # labels name no row
+    true, predicted = (np.array([float(line[i]) for line in table[1:]]) for i in (1, 3))
     assert abs(predicted.mean() - true.mean()) < 200
     theirs = transformers.BertForSequenceClassification.from_pretrained(result.folder)
     assert theirs.config.problem_type == "regression"
@@ -183,6 +183,20 @@ def test_classes_of_bases_from_a_bed_file(model: Path, tmp_path: Path, rng: np.r
     assert again.metrics["f1"].value > 0.9
 
 
+def test_bases_of_two_classes_are_of_the_later_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    genome = write_fasta(tmp_path / "genome.fa", {"chr1": "ACGT" * 10})
+    (tmp_path / "windows.tsv").write_text("chrom\tstart\tend\nchr1\t0\t8\n")
+    table = tables.read(tmp_path / "windows.tsv", genome=genome)
+    for first, second, disputed in (("exon", "intron", True), ("intron", "exon", True), ("exon", "exon", False)):
+        (tmp_path / "sites.bed").write_text(f"chr1\t1\t6\t{first}\nchr1\t4\t7\t{second}\n")
+        labels = label_bases(table, tmp_path / "sites.bed").labels
+        assert labels is not None
+        assert labels[0].as_py().split(" ") == ["none", *[first] * 3, *[second] * 3, "none"]
+        said = f"sites.bed line 2: '{second}' covers bases of another class"
+        warned = capsys.readouterr().err
+        assert (said in warned and "(2 bases)" in warned) == disputed
+
+
 @pytest.mark.parametrize(
     ("bed", "message"),
     [
@@ -275,8 +289,16 @@ def test_pairs_are_read_with_segments(model: Path, tmp_path: Path, rng: np.rando
         ).logits
     np.testing.assert_allclose(ours.predict(table).logits[0], expected[0], atol=1e-5)
     short = tables.read(data / "test.tsv")._replace(second=tables.from_sequences(["AC"] * 40).sequences)
-    with pytest.raises(InputError, match="at least 3 are needed"):
+    with pytest.raises(InputError, match="the sequence has 2 bases, at least 3 are needed"):
         ours.predict(short)
+    long = table._replace(second=tables.from_sequences(["ACGT" * 130] * 40).sequences)
+    with pytest.raises(InputError, match=r"its two sequences make 5\d\d k-mers, .* takes at most 509 3-mers of both"):
+        ours.predict(long)
+    with pytest.raises(InputError, match=r"reads two \(the columns .* and 'sequence2'\), these rows have one"):
+        ours.predict(["ACGTACGTAC"])
+    single = tiny_model(tmp_path / "single", "classification", k=3, labels=("a", "b"), pairs=False)
+    with pytest.raises(InputError, match="this model reads one sequence a row, these rows have two"):
+        dnabert.load(single).predict(table)
 
 
 def test_both_strands_are_one(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
@@ -337,6 +359,7 @@ def test_rows_are_pooled_in_parts(
         ({"learning_rate": 0.0}, "--learning-rate 0: a number above 0 is required"),
         ({"method": "frozen"}, "--method frozen has no use for --epochs and --learning-rate and --batch-size; leave"),
         ({"rank": 4}, "--method auto has no use for --rank; leave out"),
+        ({"rank": 33, "method": "lora"}, "--rank 33: matrices of 32 rows at most are required"),
         ({"labels": "names.tsv"}, "a folder brings its own labels"),
         ({"label": "score"}, "there is no column 'score'"),  # one name is a name, not letters
         ({"epochs": -1}, "--epochs -1: 1 or more is required"),
@@ -363,7 +386,7 @@ def test_the_command_prints_what_the_task_calls_for(model: Path, tmp_path: Path,
     assert "true \\ predicted" not in done.stdout
     assert "1 numbers (level), strand given" in done.stderr
     done = run_command("predict", tmp_path / "out", data / "test.tsv", "--out", tmp_path / "p.csv", "--strand", "both")
-    assert (tmp_path / "p.csv").read_text().startswith("level,prediction\n")
+    assert (tmp_path / "p.csv").read_text().startswith("sequence,level,prediction\n")
 
 
 @pytest.fixture
@@ -420,3 +443,30 @@ def test_scans_that_cannot_be_are_refused(options: dict[str, Any], message: str,
     three = dnabert.load(tiny_model(tmp_path / "three", "classification", k=3, labels=("a", "b", "c")))
     with pytest.raises(InputError, match="windows of 3 classes have no order"):
         three.predict(["ACGTACGT"], scan="max", window=8)
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "message"),
+    [
+        (1e15, 1, "'y' is 1e[+]15 in the mean and spreads by .* float32 numbers, of 7 digits; subtract a constant"),
+        (3e20, 0, "'y' is the same in all training rows"),
+    ],
+)
+def test_numbers_that_float32_cannot_tell_apart_are_refused(
+    first: float, step: int, message: str, model: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    def row() -> str:
+        return f"{random_dna(30, rng)}\t{first + step * rng.integers(99)}"
+
+    data = write_splits(tmp_path / "data", "sequence\ty", row)
+    with pytest.raises(InputError, match=message):
+        dnabert.finetune(data, model, tmp_path / "out", label="y", task="regression", **TUNE)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_label_that_is_the_same_in_all_rows_is_warned_of(
+    model: Path, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_splits(tmp_path / "data", "sequence\ta\tb", lambda: f"{random_dna(30, rng)}\t{rng.integers(2)}\t0")
+    dnabert.finetune(data, model, tmp_path / "out", label=["a", "b"], **TUNE | {"epochs": 1})
+    assert "Warning: 'b': the same in all training rows" in capsys.readouterr().err

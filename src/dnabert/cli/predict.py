@@ -25,7 +25,7 @@ def predict(
     """Predict classes, labels or numbers of sequences.
 
     The output has the input's rows in their order and its columns, the label behind the others; the sequences
-    themselves only where no other column names a row.
+    themselves only where nothing but labels stands beside them.
     """
     from dnabert.cli.report import print_counts
     from dnabert.inference import predict as inference

@@ -39,8 +39,8 @@ def print_evaluation(title: str, evaluation: "Evaluation") -> None:
         for name, row in zip(evaluation.names, evaluation.confusion.tolist(), strict=True):
             confusion.add_row(name, *(f"{count:,}" for count in row))
         console.print(confusion)
-    if evaluation.one_class is not None:
-        warn_one_class(evaluation.one_class, evaluation.rows)
+    if evaluation.one_class is not None and evaluation.confusion is not None:
+        warn_one_class(evaluation.one_class, int(evaluation.confusion.sum()), f"{title}: ")
 
 
 def print_comparison(compared: "Compared") -> None:
@@ -72,7 +72,7 @@ def print_counts(counts: dict[str, int]) -> None:
         table.add_row(label, f"{count:,}")
     plain_console().print(table)
     used = [label for label, count in counts.items() if count]
-    if len(used) == 1 and sum(counts.values()) > 1:
+    if len(used) == 1:
         warn_one_class(used[0], sum(counts.values()))
 
 
@@ -88,13 +88,14 @@ def print_motifs(motifs: "Sequence[Motif]", shown: int = 10) -> None:
     plain_console(wide=True).print(table)
 
 
-def warn_one_class(label: str, rows: int) -> None:
-    """Say loudly that a model predicts nothing but one class."""
-    print(
-        f"WARNING: all {rows:,} predictions are '{label}'. The model does not tell the classes apart: it collapsed in "
-        "training (try a lower --learning-rate or more --epochs) or the input holds one class only.",
-        file=sys.stderr,
-    )
+def warn_one_class(label: str, predictions: int, where: str = "") -> None:
+    """Say loudly that a model predicts nothing but one class; of one prediction nothing is said."""
+    if predictions > 1:
+        print(
+            f"WARNING: {where}all {predictions:,} predictions are '{label}'. The model does not tell the classes apart "
+            "(it collapsed in training; a lower learning rate or more rows help), or the input holds one class only.",
+            file=sys.stderr,
+        )
 
 
 def print_leakage(found: "Mapping[str, Leakage]") -> None:

@@ -223,6 +223,11 @@ def _scanned(started: Engine, table: Table, batch_tokens: int | None, scan: str,
 def as_read(loaded: Checkpoint, table: Table) -> Sequences:
     """Cut rows into what the model reads at a time, where that may be less than a row or is put together again."""
     config = loaded.model.config
+    given = table.second is not None
+    if getattr(config, "pairs", given) != given:  # directories of other tools do not say
+        one, two = "one sequence a row", "two (the columns 'sequence' and 'sequence2')"
+        reads, came = (one, two) if given else (two, one)
+        raise InputError(f"{table.path}: this model reads {reads}, these rows have {came}; give it rows of its kind")
     long = getattr(config, "long", None) is not None
     if table.second is not None and (long or loaded.task == "per-base"):
         raise InputError(f"{table.path}: this model reads one sequence a row, these rows have two; leave one out")
@@ -316,9 +321,9 @@ def predict_file(
     data : path
         Table or FASTA file, as in `dnabert.sequence.tables.read`. Labels are not needed.
     out : path
-        `.tsv`, `.csv` or `.parquet`: the input's columns in its order (the sequence only where nothing else names a
-        row), then by task: `prediction` and one `probability_CLASS` a class; one `probability_LABEL` a label;
-        `prediction` (`prediction_NAME` where there are several) for numbers; `prediction` with one class a base,
+        `.tsv`, `.csv` or `.parquet`: the input's columns in its order (the sequence only where nothing but labels
+        stands beside it), then by task: `prediction` and one `probability_CLASS` a class; one `probability_LABEL` a
+        label; `prediction` (`prediction_NAME` where there are several) for numbers; `prediction` with one class a base,
         separated by spaces where their names have more than one letter, and `probability` (of that class, a list, in
         Parquet only).
     genome : path, optional
@@ -347,10 +352,10 @@ def predict_file(
     started = start(model, device, precision)
     table = tables.read(data, genome=genome, length=length)
     columns = table.columns
-    if not columns.num_columns:
-        columns = pa.table({"sequence": table.sequences})
+    if not set(columns.column_names) - set(started.columns):  # nothing but labels: the sequence names a row
+        columns = columns.add_column(0, "sequence", table.sequences)
         if table.second is not None:
-            columns = columns.append_column("sequence2", table.second)
+            columns = columns.add_column(1, "sequence2", table.second)
     if table.labels is not None:
         columns = columns.append_column("label", table.labels)
     schema = columns.schema

@@ -281,7 +281,7 @@ def hidden_marginals(
     """
     loaded = engine.checkpoint
     table = _as_table(windows)
-    lengths = check_lengths(table, loaded.k, loaded.stride, loaded.longest)
+    lengths = check_lengths(table, loaded.k, loaded.stride, loaded.longest, long=False)
     most = int((windows.hidden[:, 1] - windows.hidden[:, 0]).max(initial=0))
 
     def compute(rows: np.ndarray) -> torch.Tensor:

@@ -105,7 +105,7 @@ def ism(
     table = as_table(sequences)
     loaded = engine.checkpoint
     column = target_class(loaded, target)
-    windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
+    windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest, long=False)
     out = empty_scores(table, 4) if out is None else out
     rows_of = 3 * np.diff(table.offsets) + 1
     with track_items("Mutating", table.rows, "sequences") as advance:
@@ -213,7 +213,7 @@ def integrated_gradients(
     table = as_table(sequences)
     loaded = engine.checkpoint
     column = target_class(loaded, target)
-    lengths = windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
+    lengths = windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest, long=False)
     scores = empty_scores(table) if out is None else out
     errors, differences = np.empty((2, table.rows), dtype=np.float32)
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])

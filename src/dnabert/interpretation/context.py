@@ -55,7 +55,7 @@ def context(
     """
     table = as_table(sequences)
     loaded = engine.checkpoint
-    windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
+    windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest, long=False)
     lengths = np.diff(table.offsets)
     if lengths.min() != lengths.max():
         row = int((lengths != lengths[0]).argmax())

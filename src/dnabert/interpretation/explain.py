@@ -174,7 +174,7 @@ def explain(
         raise InputError(
             f"--strand both: say which class is explained, --target {' or '.join(loaded.labels)}; or --strand given"
         )
-    windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
+    windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest, long=False)
     if original and loaded.task != "classification":
         raise InputError(
             f"--export-original writes probabilities of classes, and this model is of {loaded.task}; leave it out"

@@ -294,7 +294,7 @@ def _scores(
     started: Engine, table: Table, settings: Settings, given: Scores | None, path: str | os.PathLike[str] | None
 ) -> np.ndarray:
     loaded = started.checkpoint
-    windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest)
+    windows.check_lengths(table, loaded.k, loaded.stride, loaded.longest, long=False)
     if given is not None:
         check_belongs(given, str(path), loaded, table)
         if given.target not in ("", settings.target):

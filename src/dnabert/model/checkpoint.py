@@ -160,7 +160,10 @@ def outputs(task: str, labels: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-READ_BY_HEAD = ("features", "strand", "label_columns", "bases", "long", "window", "window_step", "long_windows")
+READ_BY_HEAD = (
+    *("features", "strand", "label_columns", "bases", "pairs"),
+    *("long", "window", "window_step", "long_windows"),
+)
 """Entries of the configuration that say how a head reads sequences."""
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnabert.errors import InputError
+from dnabert.progress import say
 from dnabert.sequence import intervals
 from dnabert.sequence.delimited import find
 from dnabert.sequence.loci import Loci, overlaps
@@ -63,10 +64,19 @@ def label_bases(table: Table, bed: str | os.PathLike[str]) -> Table:
         raise InputError(f"{bed}: none of its intervals lies in a row of {table.path}; are they of the same genome?")
     of_class = {name: code for code, name in enumerate(classes)}
     first, last, name = (read[column].to_numpy(zero_copy_only=False) for column in ("start", "end", "name"))
+    disputed, disputes = 0, -1
     for row, feature in pairs.tolist():
         inside = slice(max(first[feature] - start[row], 0), min(last[feature], end[row]) - start[row])
-        window = codes[starts[row] : ends[row]]
-        (window[::-1] if minus[row] else window)[inside] = of_class[name[feature]]
+        window, code = codes[starts[row] : ends[row]], of_class[name[feature]]
+        window = (window[::-1] if minus[row] else window)[inside]
+        other = int(((window != 0) & (window != code)).sum())
+        disputed, disputes = disputed + other, feature if other and disputes < 0 else disputes
+        window[:] = code
+    if disputed:
+        say(
+            f"Warning: {intervals.where(file.places, disputes)}: '{name[disputes]}' covers bases of another class; "
+            f"where intervals overlap, the later one counts ({disputed:,} bases)"
+        )
     spelled = pa.array(classes).take(pa.array(codes))
     lists = pa.LargeListArray.from_arrays(pa.array(table.offsets - table.offsets[0]), spelled)
     return table._replace(labels=pc.binary_join(lists, " ").cast(pa.large_string()))

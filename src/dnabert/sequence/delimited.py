@@ -1,5 +1,6 @@
 """Columns of delimited text, plain or compressed, read in a stream by Arrow."""
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -104,13 +105,23 @@ def first_lines(path: Path) -> list[str]:
         with open_text(path) as stream:
             while b"\n" not in head and (block := stream.read(1 << 16)):
                 head += block
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise InputError(f"{path}: this is UTF-16 text; save it as UTF-8")
         return head.decode("utf-8-sig", "replace").splitlines()
     except (EOFError, OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})")
+    reason = str(error).splitlines()[0]
+    for sign, words in (
+        ("UTF8", "it is no UTF-8 text; save it as UTF-8"),
+        ("compressed", "it is cut off or damaged; fetch it again"),
+        ("zlib", "it is not compressed as its name says, or damaged; rename it, or fetch it again"),
+    ):
+        if sign in reason:
+            reason = words
+    return InputError(f"{path}: cannot be read as a table ({reason})")
 
 
 def dialect(path: Path, head: Sequence[str]) -> tuple[str, list[str]]:

@@ -240,6 +240,11 @@ def is_table(path: str | os.PathLike[str]) -> bool:
     return _suffix(Path(path)) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
 
 
+def is_fasta(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file is FASTA by its name."""
+    return _suffix(Path(path)) in FASTA_SUFFIXES
+
+
 def stem(path: str | os.PathLike[str]) -> str:
     """Return the name of a file without what says its kind and compression."""
     name = Path(path).name
@@ -415,6 +420,8 @@ def _from_columns(
         if length is not None:
             raise InputError(f"{path}: --length widens intervals, and this file holds sequences; leave it out")
         values = content[sequence]
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
             raise InputError(f"{path}: the column '{sequence}' holds {values.type}, text is required")
         sequences = _contiguous(values)

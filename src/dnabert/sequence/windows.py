@@ -105,7 +105,7 @@ def own_bases(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     return first - windows.starts, end - windows.starts
 
 
-def check_lengths(table: Sequences, k: int, stride: int, longest: int) -> np.ndarray:
+def check_lengths(table: Sequences, k: int, stride: int, longest: int, long: bool = True) -> np.ndarray:
     """Check that each sequence has at least one k-mer and fits the model, and return the tokens of each.
 
     Parameters
@@ -117,6 +117,8 @@ def check_lengths(table: Sequences, k: int, stride: int, longest: int) -> np.nda
         Bases between the starts of neighbouring tokens.
     longest : int
         k-mers that the model takes at most.
+    long : bool
+        Name `--long` as a remedy: what the rows are for can read them in windows.
 
     Returns
     -------
@@ -130,23 +132,27 @@ def check_lengths(table: Sequences, k: int, stride: int, longest: int) -> np.nda
     """
     bases = table.ends - table.starts
     kmers = _kmers(bases, k, stride)
-    shortest = kmers
+    shortest, shown, room = kmers, bases, f"{(longest - 1) * stride + k} ({longest} {k}-mers)"
     if table.second is not None:
-        second = _kmers(np.diff(letters_of(table.second)[1]), k, stride)
-        shortest = np.minimum(kmers, second)
+        others = np.diff(letters_of(table.second)[1])
+        second = _kmers(others, k, stride)
+        shortest, shown = np.minimum(kmers, second), np.minimum(bases, others)
         kmers = kmers + second + 1  # and the [SEP] between them
-    for bad, rule in (
-        (shortest < 1, f"at least {k} are needed for one {k}-mer; leave the row out"),
+        room = f"{longest - 1} {k}-mers of both"
+    remedy = "cut them" if table.second is not None else "cut the sequence" + ", or fine-tune with --long" * long
+    for bad, what, rule in (
+        (shortest < 1, "the sequence has {shown} bases", f"at least {k} are needed for one {k}-mer; leave the row out"),
         (
             kmers > longest,
-            f"this model takes at most {(longest - 1) * stride + k} ({longest} {k}-mers"
-            + ("); cut the sequence, or fine-tune with --long" if table.second is None else " of both); cut them"),
+            "the sequence has {bases} bases" if table.second is None else "its two sequences make {kmers} k-mers",
+            f"this model takes at most {room}; {remedy}",
         ),
     ):
         if bad.any():
             row = int(bad.argmax())
             more = f" ({int(bad.sum())} rows like this)" if bad.sum() > 1 else ""
-            raise InputError(f"{table.where(row)}: the sequence has {bases[row]} bases, {rule}{more}")
+            came = what.format(shown=shown[row], bases=bases[row], kmers=kmers[row] - 1)
+            raise InputError(f"{table.where(row)}: {came}, {rule}{more}")
     kmers += 2
     return kmers
 

@@ -265,6 +265,7 @@ def finetune(
     check_at_least(0, seed=seed)
     parts, found = read_splits(data, **{name: options[name] for name in READ_BY})
     truths = [None if part is None else targets.truth(part, found) for part in parts]
+    _check_values(_known(truths[0]))
     both = method == "auto" and _few(parts, found, options)
     method = "full" if method == "auto" else method
     features = features or FEATURES[method]
@@ -285,6 +286,8 @@ def finetune(
         seed=seed,
     )
     loaded = start(features=features)
+    if method == "lora" and rank > (hidden := loaded.model.config.hidden_size):
+        raise InputError(f"--rank {rank}: matrices of {hidden} rows at most are required, the model's hidden size")
     steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
     settings = settings_asked(options) | {
         "task": found.kind,
@@ -331,6 +334,17 @@ def settings_asked(options: Mapping[str, Any]) -> dict[str, Any]:
         **{name: options[name] for name in AS_GIVEN},
         "processes": processes.count(),
     }
+
+
+def _check_values(truth: Truth) -> None:
+    """Raise InputError where training rows say nothing of a number, and warn of labels of which they do not."""
+    if truth.task == "regression":
+        standardise(truth)
+    if truth.task == "multilabel":
+        always = truth.values.mean(axis=0)
+        alike = [f"'{name}'" for name, share in zip(truth.names, always.tolist(), strict=True) if share in (0, 1)]
+        if alike:
+            say(f"Warning: {', '.join(alike)}: the same in all training rows, so that nothing is learned of it")
 
 
 def _few(parts: Splits, task: Task, options: Mapping[str, Any]) -> bool:

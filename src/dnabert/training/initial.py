@@ -68,6 +68,7 @@ def load(
         strand=strand,
         label_columns=list(task.columns),
         bases=int((parts.train.ends - parts.train.starts).max()),
+        pairs=parts.train.second is not None,
         **_long_entries(long, window, parts, model),
     )
     if from_scratch or keep == "kmers":

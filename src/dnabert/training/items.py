@@ -22,6 +22,8 @@ from dnabert.training.metrics import Truth
 
 FEWEST_TO_CALIBRATE = 30
 """Rows of dev below which numbers are not calibrated."""
+LEAST_SPREAD = 1e-5
+"""Of numbers to predict, as a share of their mean: float32 tells a hundred steps in it apart."""
 
 
 class Rows(Dataset[int]):
@@ -164,13 +166,18 @@ def standardise(truth: Truth) -> Scale:
     Raises
     ------
     InputError
-        If one of them is the same in all rows.
+        If one of them is the same in all rows, or differs so little that float32, which outputs are, does not tell.
     """
-    deviation = truth.values.std(axis=0)
-    for name, one in zip(truth.names, deviation, strict=True):
-        if not one:
+    mean, deviation = truth.values.mean(axis=0), truth.values.std(axis=0)
+    for name, column, middle, spread in zip(truth.names, truth.values.T, mean, deviation, strict=True):
+        if (column == column[0]).all():
             raise InputError(f"'{name}' is the same in all training rows; numbers that differ are required")
-    return Scale(truth.values.mean(axis=0), deviation)
+        if spread < LEAST_SPREAD * abs(middle):
+            raise InputError(
+                f"'{name}' is {middle:.6g} in the mean and spreads by {spread:.3g} alone, but models give float32 "
+                "numbers, of 7 digits; subtract a constant"
+            )
+    return Scale(mean, deviation)
 
 
 def into_units(layer: nn.Linear, scale: Scale) -> None:

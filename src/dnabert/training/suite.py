@@ -140,6 +140,8 @@ def benchmark(
             "name another folder, or another --only"
         )
     shares = CURVE if protocol == "dream" else (1.0,)
+    if options.get("method") == "frozen" and seeds > 1 and rows is None and protocol == "gue":
+        say("Warning: --method frozen draws nothing at random; its fits are the same with every seed (--seeds 1)")
     fits = [Fit(name, data, seed, share) for name, data in wanted for share in shares for seed in range(seeds)]
     settings = {"suite": str(Path(suite).resolve()), "model": in_full(model), "protocol": protocol, "rows": rows}
     settings |= {"label": label or None} | options
@@ -154,7 +156,7 @@ def benchmark(
     logs = folder / "logs"
     work = [
         Job(
-            f"{fit.name}, seed {fit.seed}",
+            f"{fit.name}{f', {fit.share:g} of the rows' * (fit.share < 1)}, seed {fit.seed}",
             logs / fit.name / f"share{fit.share:g}-seed{fit.seed}.log",
             partial(_fit, fit, model, place, protocol, rows, label, options | {"baselines": beside}),
         )
@@ -169,9 +171,9 @@ def benchmark(
             complete = write()
     elif work:
         say(f"{len(work)} fits, {min(jobs, len(work))} at a time; what each says is in {logs}")
-        for name in side_by_side(work, jobs):
-            complete = write()
-            say(f"{name}: done ({complete} of {len(fits)})")
+        for done, name in enumerate(side_by_side(work, jobs), complete + 1):
+            write()
+            say(f"{name}: done ({done} of {len(fits)})")
     return summarise(folder)
 
 

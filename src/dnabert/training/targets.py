@@ -8,11 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnabert.errors import InputError
+from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.sequence.tables import LABEL_NAMES, Table
 from dnabert.training.metrics import Truth
 
 TASKS = ("classification", "multilabel", "regression", "per-base")
+MISSING = ("na", "n/a", "nan", "null", "none", ".", "-", "?")
+"""What other programs write where there is no value."""
+FEW_ODD = 0.05
+"""Share of a column up to which values other than 0 and 1 may be slips."""
 MOST_CLASSES = 50
 """Whole numbers of more different values than this are numbers, not classes."""
 
@@ -151,9 +156,12 @@ def strata(table: Table, task: Task) -> tuple[np.ndarray, tuple[str, ...]]:
 def _columns(table: Table, names: Sequence[str]) -> list[pa.LargeStringArray]:
     if not names:
         if table.labels is None:
-            raise InputError(
-                f"{table.path}: a column 'label' is required to train or evaluate; add one, or name yours with --label"
+            required = (
+                "labels are required to train or evaluate; give --labels FILE, or one FASTA file a class"
+                if tables.is_fasta(table.path)
+                else "a column 'label' is required to train or evaluate; add one, or name yours with --label"
             )
+            raise InputError(f"{table.path}: {required}")
         return [table.labels]
     found = []
     for name in names:
@@ -175,8 +183,16 @@ def _kind_of(table: Table, labels: Sequence[pa.LargeStringArray]) -> str:
         return "per-base"
     kinds = [_kinds(one) for one in labels]
     if len(labels) > 1:
-        distinct = {value for one in kinds for value in one}
-        return "multilabel" if all(value in ("0", "1", "0.0", "1.0") for value in distinct) else "regression"
+        others = [set(one) - {"0", "1", "0.0", "1.0"} for one in kinds]
+        for column, other in zip(labels, others, strict=True):
+            few = pc.is_in(column, value_set=pa.array(sorted(other), column.type))
+            if 0 < pc.sum(few).as_py() <= FEW_ODD * len(column):
+                row = int(pc.index(few, True).as_py())
+                say(
+                    f"Warning: {table.where(row)}: '{column[row]}' in a column that is nearly all 0 and 1 makes "
+                    "numbers of what may be labels; correct it if it is a slip"
+                )
+        return "regression" if any(others) else "multilabel"
     if "fraction" in kinds[0].values() and "word" not in kinds[0].values():
         return "regression"
     numbers = set(kinds[0].values()) == {"number"}
@@ -205,18 +221,25 @@ def _first_row(labels: pa.LargeStringArray, label: str) -> int:
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
+_NO_CLASSES = ("empty", "word", "fraction")
+"""Kinds of labels of which some may be no class."""
+
+
 def _classes(table: Table, labels: pa.LargeStringArray) -> tuple[str, ...]:
     """List the classes: whole numbers in their order, else words in theirs."""
     kinds = _kinds(labels)
     distinct = list(kinds)
-    for kind, rule in (
-        ("empty", "the label is empty; fill it or delete the row"),
-        ("fraction", "is no class: whole numbers or words are required; bin the values, or give --task regression"),
+    empty, words, fractions = ([label for label in distinct if kinds[label] == kind] for kind in _NO_CLASSES)
+    gaps = words if len(words) < len(distinct) and all(label.strip().lower() in MISSING for label in words) else []
+    slips = words if fractions and len(words) <= len(distinct) / 2 else []
+    for some, rule in (
+        (empty, "the label is empty; fill it or delete the row"),
+        (gaps, "label '{}' stands for none; fill it or delete the row"),
+        (slips, "label '{}' is a word, other labels are numbers; correct it or delete the row"),
+        (fractions, "label '{}' is no class: whole numbers or words are required; bin it, or give --task regression"),
     ):
-        odd = next((label for label in distinct if kinds[label] == kind), None)
-        if odd is not None:
-            words = rule if kind == "empty" else f"label '{odd}' {rule}"
-            raise InputError(f"{table.where(_first_row(labels, odd))}: {words}")
+        for label in some[:1]:
+            raise InputError(f"{table.where(_first_row(labels, label))}: {rule.format(label)}")
     if len(set(kinds.values())) > 1:
         fewer = min(("number", "word"), key=lambda kind: sum(kinds[label] == kind for label in distinct))
         odd = next(label for label in distinct if kinds[label] == fewer)
@@ -246,6 +269,8 @@ def _codes(table: Table, labels: pa.LargeStringArray, classes: Sequence[str]) ->
     codes = pc.index_in(labels, value_set=pa.array(list(classes), labels.type))
     if codes.null_count:
         row = int(pc.index(pc.is_null(codes), True).as_py())
+        if not labels[row].as_py().strip():
+            raise InputError(f"{table.where(row)}: the label is empty; fill it or delete the row")
         raise InputError(
             f"{table.where(row)}: label '{labels[row]}' is none of the classes ({', '.join(classes)}); correct it"
         )
