@@ -1,6 +1,7 @@
 """Genomes from FASTA, and what is refused."""
 
 import gzip
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,13 @@ def test_bad_intervals_are_refused(contigs: dict[str, str], tmp_path: Path) -> N
     for start, end in ((990, 1001), (-1, 5), (5, 5)):
         with pytest.raises(InputError, match="does not lie inside its contig, which has 1,000 bases"):
             genome.window("chrI", start, end)
+
+
+def test_other_processes_map_the_file_themselves(tmp_path: Path, rng: np.random.Generator) -> None:
+    genome = Genome.open(write_fasta(tmp_path / "g.fa", {"a": random_dna(50_000, rng), "b": "ACGT"}))
+    sent = pickle.dumps(genome)
+    assert len(sent) < 5000
+    for one, size in ((genome, 50_004), (genome._replace(codes=genome.codes[:50_000]), 50_000)):
+        other = pickle.loads(pickle.dumps(one))
+        assert (other.path, other.names, other.starts.tolist()) == (genome.path, ("a", "b"), [0, 50_000, 50_004])
+        np.testing.assert_array_equal(other.codes, genome.codes[:size])

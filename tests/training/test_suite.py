@@ -107,6 +107,12 @@ def test_a_fit_that_is_killed_says_how_to_go_on(tmp_path: Path) -> None:
         suite.benchmark(tmp_path, tmp_path / "model", tmp_path / "out", jobs=0)
 
 
+def test_options_are_refused_before_anything_is_written(sets: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--method frozen has no use for --epochs"):
+        suite.benchmark(sets, model, tmp_path / "out", method="frozen", epochs=2)
+    assert not (tmp_path / "out").exists()
+
+
 def _broken() -> None:
     raise KeyError("nothing is known of this")
 

@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import filelock
 import numba
@@ -80,7 +80,14 @@ class Genome(NamedTuple):
             _convert(path, entry)
         contigs = json.loads((entry / "contigs.json").read_text())
         starts = np.concatenate([[0], np.cumsum(contigs["lengths"], dtype=np.int64)])
-        return cls(path, np.memmap(entry / "codes.u8", dtype=np.uint8, mode="r"), tuple(contigs["names"]), starts)
+        return _mapped(path, entry / "codes.u8", tuple(contigs["names"]), starts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let other processes map the file too, instead of sending them its bases."""
+        file = getattr(self.codes, "filename", None)
+        if file is not None and file.is_file() and file.stat().st_size == len(self.codes):
+            return _mapped, (self.path, file, self.names, self.starts)
+        return Genome, tuple(self)
 
     @classmethod
     def of_letters(cls, path: Path, names: Sequence[str], letters: np.ndarray, offsets: np.ndarray) -> "Genome":
@@ -150,6 +157,10 @@ class Genome(NamedTuple):
             )
         codes = self.codes[self.starts[i] + start : self.starts[i] + end]
         return reverse_complement(codes) if strand == "-" else codes
+
+
+def _mapped(path: Path, codes: Path, names: tuple[str, ...], starts: np.ndarray) -> Genome:
+    return Genome(path, np.memmap(codes, dtype=np.uint8, mode="r"), names, starts)
 
 
 def similar_names(name: str, names: Sequence[str]) -> list[str]:

@@ -244,25 +244,7 @@ def finetune(
     initial.check_apart(model, out)
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
-    for option, value, choices in (
-        ("--strand", strand, STRANDS),
-        ("--features", features, initial.FEATURES),
-        ("--long", long, initial.POOLINGS),
-        ("--method", method, METHODS),
-        ("--keep", keep, initial.KEPT),
-    ):
-        if value is not None and value not in choices:
-            raise InputError(f"{option} {value}: give one of {', '.join(choices)}")
-    unused = _given(UNUSED[method], options)
-    if unused:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in unused)
-        raise InputError(f"--method {method} has no use for {flags}; leave out what it cannot follow")
-    check_rate(learning_rate)
-    if from_scratch and keep != "all":
-        raise InputError(f"--from-scratch keeps nothing of the model; leave --keep {keep} out")
-    check_at_least(1, window=window, length=length, rows=rows, rank=rank, epochs=epochs, batch_size=batch_size)
-    check_at_least(1, log_every=log_every)
-    check_at_least(0, seed=seed)
+    check_options(options)
     parts, found = read_splits(data, **{name: options[name] for name in READ_BY})
     truths = [None if part is None else targets.truth(part, found) for part in parts]
     _check_values(_known(truths[0]))
@@ -320,6 +302,33 @@ def finetune(
         job, log = _or_frozen(job, log, start(features=FEATURES["frozen"]), device, precision)
     evaluations = _finish(job, log, time.monotonic() - began)
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise InputError where an option of `finetune` is none that it takes, or goes with no other that is given.
+
+    Those that are missing count as not given.
+    """
+    options = {name: one.default for name, one in signature(finetune).parameters.items()} | dict(options)
+    for name, choices in (
+        ("strand", STRANDS),
+        ("features", initial.FEATURES),
+        ("long", initial.POOLINGS),
+        ("method", METHODS),
+        ("keep", initial.KEPT),
+    ):
+        if options[name] is not None and options[name] not in choices:
+            raise InputError(f"--{name} {options[name]}: give one of {', '.join(choices)}")
+    unused = _given(UNUSED[options["method"]], options)
+    if unused:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise InputError(f"--method {options['method']} has no use for {flags}; leave out what it cannot follow")
+    check_rate(options["learning_rate"])
+    if options["from_scratch"] and options["keep"] != "all":
+        raise InputError(f"--from-scratch keeps nothing of the model; leave --keep {options['keep']} out")
+    one_or_more = ("window", "length", "rows", "rank", "epochs", "batch_size", "log_every")
+    check_at_least(1, **{name: options[name] for name in one_or_more})
+    check_at_least(0, seed=options["seed"])
 
 
 def settings_asked(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.training import compare, initial, published, splits
 from dnabert.training.data import as_list
-from dnabert.training.finetune import UNUSED, finetune
+from dnabert.training.finetune import UNUSED, check_options, finetune
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.metrics import MAIN
 from dnabert.training.trainer import RUN, changes, last_checkpoint
@@ -128,6 +128,7 @@ def benchmark(
     """
     initial.check_apart(model, out)
     check_at_least(1, seeds=seeds, jobs=jobs)
+    check_options(options | {"rows": rows})
     label = as_list(label)
     beside = compare.chosen(baselines, options.get("from_scratch", False))
     if protocol not in PROTOCOLS:
