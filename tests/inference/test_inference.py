@@ -158,12 +158,12 @@ from dnabert.inference import engine, predict
 
 torch_threads = __import__("torch").set_num_threads(1)
 started = engine.start(sys.argv[1], device="cpu", precision="float32")
-sequences = ["ACGT" * 100] * 4000  # 1.6 M tokens
+sequences = ["ACGT" * 100] * 2000  # 0.8 M tokens
 predict.predict(started, sequences[:2])
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[2]) * 1_000_000,) * 2)
 try:
-    print(predict.predict(started, sequences, 2_000_000).logits.shape)
+    print(predict.predict(started, sequences, 1_000_000).logits.shape)
 except dnabert.InputError as error:
     print("InputError:", error)
 """
@@ -172,13 +172,13 @@ except dnabert.InputError as error:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory the way Linux does")
 @pytest.mark.parametrize(
     ("megabytes", "outcome"),
-    [(1800, "(4000, 3)"), (300, "InputError: cpu has no memory for batches of 1,000,000 tokens either")],
+    [(800, "(2000, 3)"), (150, "InputError: cpu has no memory for batches of 500,000 tokens either")],
 )
 def test_half_a_batch_is_tried_where_memory_is_short(classifier: Path, megabytes: int, outcome: str) -> None:
     command = [sys.executable, "-c", OUT_OF_MEMORY, str(classifier), str(megabytes)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome in done.stdout, done.stderr
-    assert "no memory for batches of 2,000,000 tokens (--batch-tokens); trying half" in done.stderr
+    assert "no memory for batches of 1,000,000 tokens (--batch-tokens); trying half" in done.stderr
 
 
 def test_files_that_cannot_be_predicted_into_are_refused_before_the_work(

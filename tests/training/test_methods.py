@@ -341,6 +341,22 @@ def test_parts_of_a_batch_make_it_whole(size: int, at_once: int, parts: int) -> 
     assert finetuning.parts_of_a_batch(size, at_once) == parts
 
 
+def test_a_batch_that_divides_badly_is_warned_of(
+    model: Path,
+    tmp_path: Path,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(finetuning.TOKENS_AT_ONCE, "cpu", 40 * 10)  # ten rows of 40 bases
+    data = write_bound(tmp_path / "data", rng)
+    for size, said in ((37, "--batch-size 37 divides into 37 parts of 1 alone; 40 would be faster"), (40, ""), (8, "")):
+        dnabert.finetune(data, model, tmp_path / str(size), **TUNE | {"batch_size": size, "epochs": 1})
+        warned = capsys.readouterr().err
+        assert ("divides into" in warned) == bool(said)
+        assert said in warned
+
+
 def test_evaluation_reads_the_columns_of_the_model(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     def row() -> str:
         sequence = random_dna(30, rng)

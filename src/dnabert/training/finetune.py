@@ -397,6 +397,11 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
     at_once = max(1, TOKENS_AT_ONCE.get(where.type, TOKENS_AT_ONCE["cpu"]) // packer.longest)
     size = settings["batch_size"]
     accumulate = parts_of_a_batch(size, at_once)
+    if accumulate >= 2 * math.ceil(size / at_once):
+        say(
+            f"Warning: {at_once} sequences of this length fit at a time, but --batch-size {size} divides into "
+            f"{accumulate} parts of {size // accumulate} alone; {at_once * round(size / at_once)} would be faster"
+        )
     steps = math.ceil(rows / (size * processes.count())) * settings["epochs"]
     arguments = training_arguments(
         job.folder,
