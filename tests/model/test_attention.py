@@ -1,9 +1,15 @@
 """Attention in bfloat16 on a CPU against the formula in float64."""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
-from dnabert.model import attention
+from dnabert.model import attention, checkpoint
+from dnabert.model.packing import pack
+from tests.conftest import tiny_model
 
 LENGTHS = [9, 9, 9, 4, 1, 6, 6]
 
@@ -64,3 +70,22 @@ def test_training_keeps_no_attention_weights() -> None:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         attention.attend(query, key, value, torch.tensor([0, 300, 600], dtype=torch.int32), 300)
     assert sum(kept.values()) == 3 * query.nbytes  # 600 x 2 x 300 weights would be nineteen times as much
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_lengths_are_looked_at_once_a_batch(
+    dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[torch.Tensor] = []
+    look = torch.unique_consecutive
+
+    def counted(lengths: torch.Tensor, **named: bool) -> Any:
+        looks.append(lengths)
+        return look(lengths, **named)
+
+    monkeypatch.setattr(torch, "unique_consecutive", counted)
+    model = checkpoint.load(tiny_model(tmp_path)).model.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        for count, lengths in ((1, [9, 9, 4]), (2, [5, 3])):
+            model(*pack([np.arange(5, 5 + length) for length in lengths]))
+            assert len(looks) == count

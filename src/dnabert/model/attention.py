@@ -253,8 +253,16 @@ def _write(out: torch.Tensor, part: tuple[int, int, int], values: torch.Tensor) 
 
 
 def _equal_length_runs(cu_seqlens: torch.Tensor) -> list[Run]:
-    lengths, counts = torch.unique_consecutive(cu_seqlens.diff(), return_counts=True)
-    return [run for run in zip(counts.tolist(), lengths.tolist(), strict=True) if run[1]]
+    """List how many neighbouring sequences have which length.
+
+    The list is kept with the boundaries: every layer asks for it, and to read it a GPU has to be waited for.
+    """
+    runs: list[Run] | None = getattr(cu_seqlens, "runs", None)
+    if runs is None:
+        lengths, counts = torch.unique_consecutive(cu_seqlens.diff(), return_counts=True)
+        runs = [run for run in zip(counts.tolist(), lengths.tolist(), strict=True) if run[1]]
+        cu_seqlens.runs = runs  # type: ignore[attr-defined]
+    return runs
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
