@@ -74,10 +74,10 @@ def logits_of(baseline: Baseline, table: Table, batch_bases: int | None = None) 
 
 
 def batch(rows: Letters, some: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read some rows as a network takes them: codes, uint8, shape (rows, longest), and lengths, int64."""
+    """Read some rows as a network takes them: codes, uint8, shape (rows, longest), and lengths, int64, on the CPU."""
     starts, ends = rows.starts[some], rows.ends[some]
     codes = padded_codes(rows.letters, starts, ends)
-    return torch.from_numpy(codes).to(device), torch.from_numpy(ends - starts).to(device)
+    return torch.from_numpy(codes).to(device), torch.from_numpy(ends - starts)
 
 
 def kmer_features(rows: Letters, some: np.ndarray, k: int, both: bool) -> scipy.sparse.csr_array:

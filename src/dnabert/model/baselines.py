@@ -278,7 +278,10 @@ class Convolutional(nn.Module):
         self.output = nn.Linear(sizes[-1], outputs)
 
     def forward(self, codes: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Predict: codes, shape (sequences, bases), and lengths, shape (sequences,), to (sequences, outputs)."""
+        """Predict: codes, shape (sequences, bases), and lengths, shape (sequences,), to (sequences, outputs).
+
+        Lengths stay on the CPU: what is done depends on them, and to ask a GPU is to wait for it.
+        """
         hidden = one_hot(codes)
         for convolution, norm, pool in zip(self.convolutions, self.norms, self.pools, strict=True):
             hidden = norm(convolution(hidden), lengths).relu()
@@ -288,7 +291,7 @@ class Convolutional(nn.Module):
             hidden = self.dropout(hidden)
         if self.lstm is not None:
             packed = nn.utils.rnn.pack_padded_sequence(
-                hidden.transpose(1, 2), lengths.cpu(), batch_first=True, enforce_sorted=False
+                hidden.transpose(1, 2), lengths, batch_first=True, enforce_sorted=False
             )
             hidden = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0].transpose(1, 2)
             hidden = self.dropout(hidden)
@@ -333,8 +336,9 @@ class Residual(nn.Module):
             inner = self.norms[i + 2](self.convolutions[i + 1](self.dropout(inner)), lengths)
             hidden = (hidden + inner).relu()
         if self.per_base:
-            return self.output(self.dropout(hidden.transpose(1, 2)[inside(lengths, hidden.shape[2])]))
-        pooled = torch.cat([largest(hidden, lengths, 1).squeeze(2), hidden.sum(2) / lengths[:, None]], dim=1)
+            return self.output(self.dropout(hidden.transpose(1, 2)[inside(lengths, hidden)]))
+        count = lengths.to(hidden.device)[:, None]
+        pooled = torch.cat([largest(hidden, lengths, 1).squeeze(2), hidden.sum(2) / count], dim=1)
         return self.output(self.dropout(pooled))
 
 
@@ -346,7 +350,7 @@ class Norm(nn.BatchNorm1d):
         positions = hidden.shape[2]
         if bool((lengths == positions).all()):
             return self._normalised(hidden)
-        filled = inside(lengths, positions)
+        filled = inside(lengths, hidden)
         if not self.training:
             return super().forward(hidden) * filled[:, None]
         rows = hidden.transpose(1, 2)
@@ -368,9 +372,9 @@ def one_hot(codes: torch.Tensor) -> torch.Tensor:
     return F.embedding(codes.int(), table).transpose(1, 2)
 
 
-def inside(lengths: torch.Tensor, positions: int) -> torch.Tensor:
-    """Say which positions lie inside their sequence: bool, shape (sequences, positions)."""
-    return torch.arange(positions, device=lengths.device) < lengths[:, None]
+def inside(lengths: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """Say which positions of `hidden` lie inside their sequence: bool, shape (sequences, positions), on its device."""
+    return torch.arange(hidden.shape[2], device=hidden.device) < lengths.to(hidden.device)[:, None]
 
 
 def largest(hidden: torch.Tensor, lengths: torch.Tensor, bins: int) -> torch.Tensor:
@@ -390,7 +394,7 @@ def largest(hidden: torch.Tensor, lengths: torch.Tensor, bins: int) -> torch.Ten
     positions = hidden.shape[2]
     if bool((lengths == positions).all()):
         return F.adaptive_max_pool1d(hidden, bins)
-    at = torch.arange(positions, device=hidden.device)
+    at, lengths = torch.arange(positions, device=hidden.device), lengths.to(hidden.device)
     parts = []
     for i in range(bins):
         first, end = i * lengths // bins, ((i + 1) * lengths + bins - 1) // bins
