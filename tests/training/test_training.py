@@ -437,7 +437,7 @@ def test_a_collapsed_model_is_called_out(tmp_path: Path, rng: np.random.Generato
         loaded.model.classifier.bias[1] += 100
     checkpoint.save(loaded, tmp_path / "collapsed", {})
     evaluated = run_command("evaluate", tmp_path / "collapsed", data, "--out", tmp_path / "metrics.json")
-    assert "WARNING: all 40 predictions are 'yes'" in evaluated.stderr
+    assert f"WARNING: {data}: all 40 predictions are 'yes'" in evaluated.stderr
     assert json.loads((tmp_path / "metrics.json").read_text())["one_class"] == "yes"
     predicted = run_command("predict", tmp_path / "collapsed", data / "test.tsv", "--out", tmp_path / "p.parquet")
     assert "WARNING: all 40 predictions are 'yes'" in predicted.stderr

@@ -395,7 +395,9 @@ def _check_options(k: int, max_length: int, batch_tokens: int) -> None:
 def _evaluation_batches(ground: _Ground, most: int, corpus: Corpus) -> list[MaskedBatch]:
     """Choose held-out windows evenly and mask them as the corpus does."""
     count = len(ground.windows.source)
-    chosen = np.linspace(0, max(count - 1, 0), min(most, count)).round().astype(int).tolist()
+    if not count:
+        return []
+    chosen = np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
     windows = tuple(read_window(ground.sources, ground.windows, i, corpus.k) for i in chosen)
     return evaluation_batches(HeldOut(windows, corpus.k, corpus.policy, corpus.seed, corpus.batch_tokens))
 
