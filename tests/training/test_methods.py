@@ -81,6 +81,12 @@ def test_adapters_need_the_weights_they_were_learned_on(model: Path, tmp_path: P
     assert not (tmp_path / "next").exists()
 
 
+def test_adapters_of_other_programs_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="adapters of another program; merge them"):
+        dnabert.load(tmp_path)
+
+
 def test_adapters_of_numbers_keep_their_units(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_splits(
         tmp_path / "data", "sequence\tlevel", lambda: f"{random_dna(30, rng)}\t{rng.normal(500, 5)}", rows=40

@@ -98,6 +98,10 @@ def load(
     if (folder / adapters.ADAPTER).is_file():
         if task is not None:
             raise _no_new_head(folder)
+        if "base" not in record:
+            raise InputError(
+                f"{folder}: adapters of another program; merge them into their model, and name its directory"
+            )
         base = load(record["base"], record["task"], tuple(record["labels"]), **record["config"])
         return base._replace(model=adapters.merged_into(base.model, folder))
     config = _configuration(folder)

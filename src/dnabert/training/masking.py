@@ -1,7 +1,7 @@
 """Which tokens the model must guess.
 
-Hiding k consecutive overlapping k-mers hides one base: the neighbours spell the other 2k - 2 (DESIGN: mask bases, not
-tokens). So a policy states how many bases each run hides, and a run that hides m bases covers the m + k - 1 tokens that
+Hiding k consecutive overlapping k-mers hides one base: the neighbours spell the other 2k - 2. Bases are masked, not
+tokens. So a policy states how many bases each run hides, and a run that hides m bases covers the m + k - 1 tokens that
 touch them. Runs lie inside the sequence and never meet: at least one visible token stands before, between and after
 them, so that a run hides exactly the bases it is meant to hide.
 """
