@@ -107,17 +107,24 @@ def load(
     config = _configuration(folder)
     k = _k_of(folder, config, record)
     new_head = task is not None
-    if new_head:
-        for name in READ_BY_HEAD:  # how an earlier head read sequences is not how this one does
-            if hasattr(config, name):
-                delattr(config, name)
     if task is None:
         task = task_of(config)
         labels = () if task == "masked-lm" else tuple(config.id2label[i] for i in range(config.num_labels))
     else:
         changes = outputs(task, labels) | changes
+        for name in READ_BY_HEAD:  # how an earlier head read sequences is not how this one does
+            if hasattr(config, name):
+                delattr(config, name)
     for name, value in changes.items():
         setattr(config, name, value)
+    model = _read_model(folder, config, task, seed, new_head)
+    return Checkpoint(model, task, k, int(record.get("stride", 1)), labels)
+
+
+def _read_model(
+    folder: Path, config: transformers.BertConfig, task: str, seed: int, new_head: bool
+) -> transformers.BertPreTrainedModel:
+    """Read the weights of a directory into a model, all of its encoder's; a new head starts from the seed."""
     with seeded(seed), quiet_transformers():
         try:
             model, found = HEADS[task].model.from_pretrained(
@@ -137,22 +144,20 @@ def load(
             f"{folder}: {len(of_encoder)} of the encoder's tensors are not there, or of another shape ({of_encoder[0]} "
             "first); copy the directory again, whole, or name another"
         )
-    if new_head:
-        _start_head(model, task, seed, lacking)
-    elif lacking:
-        say(f"Warning: {folder} has no head, or half of one: its embeddings mean something, what it predicts does not")
-    return Checkpoint(model, task, k, int(record.get("stride", 1)), labels)
-
-
-def _start_head(model: transformers.BertPreTrainedModel, task: str, seed: int, random: set[str]) -> None:
-    """Start a head anew where the directory's own was loaded in its place; `random` names what was not there."""
-    if all(name in random for name, _ in model.named_parameters() if not name.startswith("bert.")):
-        return
-    with seeded(seed):
-        new = HEADS[task].model._from_config(model.config)
-    for name, part in new.named_children():
-        if name != "bert":
-            setattr(model, name, part.train(model.training))
+    if not new_head:
+        if lacking:
+            say(
+                f"Warning: {folder} has no head, or half of one: its embeddings mean something, what it predicts "
+                "does not"
+            )
+    elif any(name not in lacking for name, _ in model.named_parameters() if not name.startswith("bert.")):
+        # the directory's own head, or a part of it, has been read in place of the new one
+        with seeded(seed):
+            new = HEADS[task].model._from_config(config)
+        for name, part in new.named_children():
+            if name != "bert":
+                setattr(model, name, part.train(model.training))
+    return model
 
 
 def outputs(task: str, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -64,18 +64,19 @@ def label_bases(table: Table, bed: str | os.PathLike[str]) -> Table:
         raise InputError(f"{bed}: none of its intervals lies in a row of {table.path}; are they of the same genome?")
     of_class = {name: code for code, name in enumerate(classes)}
     first, last, name = (read[column].to_numpy(zero_copy_only=False) for column in ("start", "end", "name"))
-    disputed, disputes = 0, -1
+    disputed: dict[int, int] = {}  # bases of another class in each interval that covers such
     for row, feature in pairs.tolist():
         inside = slice(max(first[feature] - start[row], 0), min(last[feature], end[row]) - start[row])
         window, code = codes[starts[row] : ends[row]], of_class[name[feature]]
         window = (window[::-1] if minus[row] else window)[inside]
-        other = int(((window != 0) & (window != code)).sum())
-        disputed, disputes = disputed + other, feature if other and disputes < 0 else disputes
+        if other := int(((window != 0) & (window != code)).sum()):
+            disputed[feature] = disputed.get(feature, 0) + other
         window[:] = code
     if disputed:
+        one = next(iter(disputed))
         say(
-            f"Warning: {intervals.where(file.places, disputes)}: '{name[disputes]}' covers bases of another class; "
-            f"where intervals overlap, the later one counts ({disputed:,} bases)"
+            f"Warning: {intervals.where(file.places, one)}: '{name[one]}' covers bases of another class; where "
+            f"intervals overlap, the later one counts ({sum(disputed.values()):,} bases)"
         )
     spelled = pa.array(classes).take(pa.array(codes))
     lists = pa.LargeListArray.from_arrays(pa.array(table.offsets - table.offsets[0]), spelled)

@@ -132,27 +132,23 @@ def check_lengths(table: Sequences, k: int, stride: int, longest: int, long: boo
     """
     bases = table.ends - table.starts
     kmers = _kmers(bases, k, stride)
-    shortest, shown, room = kmers, bases, f"{(longest - 1) * stride + k} ({longest} {k}-mers)"
+    fewest, came, has = bases, bases, "the sequence has {} bases"
+    room = f"{(longest - 1) * stride + k} ({longest} {k}-mers); cut the sequence" + ", or fine-tune with --long" * long
     if table.second is not None:
         others = np.diff(letters_of(table.second)[1])
-        second = _kmers(others, k, stride)
-        shortest, shown = np.minimum(kmers, second), np.minimum(bases, others)
-        kmers = kmers + second + 1  # and the [SEP] between them
-        room = f"{longest - 1} {k}-mers of both"
-    remedy = "cut them" if table.second is not None else "cut the sequence" + ", or fine-tune with --long" * long
-    for bad, what, rule in (
-        (shortest < 1, "the sequence has {shown} bases", f"at least {k} are needed for one {k}-mer; leave the row out"),
-        (
-            kmers > longest,
-            "the sequence has {bases} bases" if table.second is None else "its two sequences make {kmers} k-mers",
-            f"this model takes at most {room}; {remedy}",
-        ),
+        fewest = np.minimum(bases, others)
+        kmers = kmers + _kmers(others, k, stride) + 1  # and the [SEP] between them
+        came, has = kmers - 1, "its two sequences make {} k-mers"
+        room = f"{longest - 1} {k}-mers of both; cut them"
+    needed = f"at least {k} are needed for one {k}-mer; leave the row out"
+    for bad, number, words in (
+        (fewest < k, fewest, f"the sequence has {{}} bases, {needed}"),
+        (kmers > longest, came, f"{has}, this model takes at most {room}"),
     ):
         if bad.any():
             row = int(bad.argmax())
             more = f" ({int(bad.sum())} rows like this)" if bad.sum() > 1 else ""
-            came = what.format(shown=shown[row], bases=bases[row], kmers=kmers[row] - 1)
-            raise InputError(f"{table.where(row)}: {came}, {rule}{more}")
+            raise InputError(f"{table.where(row)}: {words.format(number[row])}{more}")
     kmers += 2
     return kmers
 

@@ -73,8 +73,8 @@ FEATURES = {"full": "mean", "lora": "mean", "frozen": "layers"}
 RATES = {"full": 3e-5, "lora": 3e-4, "frozen": 0.0}
 """Peak learning rates at a hidden size of 768."""
 AS_GIVEN = (
-    *("task", "features", "long", "window", "keep", "from_scratch", "method", "rank", "class_weights", "layer_decay"),
-    *("split_by", "length", "rows", "share", "epochs", "batch_size", "learning_rate", "dropout", "seed"),
+    *("label", "task", "split_by", "length", "rows", "share", "features", "long", "window", "keep", "from_scratch"),
+    *("method", "rank", "class_weights", "layer_decay", "epochs", "batch_size", "learning_rate", "dropout", "seed"),
 )
 """Options that are settings of a run as they are; paths and lists are written out besides."""
 BY_DEFAULT = ("task", "features", "epochs", "learning_rate")
@@ -336,7 +336,6 @@ def settings_asked(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "data": [str(Path(path).resolve()) for path in as_list(options["data"])],
         "model": checkpoint.in_full(options["model"]),
-        "label": list(options["label"]),
         **{name: resolved(options[name]) for name in ("annotation", "genome", "labels")},
         "strand": options["strand"] or "given",
         "split": None if options["split"] is None else list(options["split"]),

@@ -17,6 +17,7 @@ import torch
 
 from dnabert.errors import InputError
 from dnabert.progress import say
+from dnabert.threads import launch_numba
 
 
 class Job(NamedTuple):
@@ -94,6 +95,7 @@ def _aside(job: Job, threads: int, result: Connection) -> None:
     """Work with a share of the cores, let the words go to a file, and send what is wrong, or None."""
     os.setpgrp()  # a terminal's Ctrl-C is for the first process, which passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    launch_numba()
     torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     with job.log.open("a") as out, contextlib.redirect_stderr(out), threadpoolctl.threadpool_limits(threads):

@@ -250,13 +250,13 @@ def _mean(parts: list[np.ndarray]) -> np.ndarray:
 def _of_classes(probabilities: np.ndarray, truth: np.ndarray, names: tuple[str, ...], weights: np.ndarray) -> Scores:
     classes = len(names)
     tables = _confusions(truth, probabilities.argmax(axis=1), classes, weights)
-    known = weights.sum(axis=1) > 0  # a sample may be of rows without a known base
-    scores = {name: np.where(known, score(tables), np.nan) for name, score in _FROM_CONFUSION.items()}
+    tables[weights.sum(axis=1) == 0] = np.nan  # samples of rows without a known base
+    scores = {name: score(tables) for name, score in _FROM_CONFUSION.items()}
     if classes == 2:
         return scores | _of_ranking(probabilities[:, 1], truth == 1, weights)
     ranked = [_of_ranking(probabilities[:, c], truth == c, weights) for c in range(classes)]
     scores |= {name: _mean([one[name] for one in ranked]) for name in ("auroc", "auprc")}
-    f1 = np.where(known[:, None], _f1_of_classes(tables), np.nan)
+    f1 = _f1_of_classes(tables)
     for c, name in enumerate(names):
         scores |= {f"f1[{name}]": f1[:, c], f"auprc[{name}]": ranked[c]["auprc"]}
     return scores
@@ -334,7 +334,7 @@ def _right(tables: np.ndarray) -> np.ndarray:
 
 
 def _accuracy(tables: np.ndarray) -> np.ndarray:
-    return _ratio(_right(tables).sum(axis=1), tables.sum(axis=(1, 2)))
+    return _right(tables).sum(axis=1) / tables.sum(axis=(1, 2))
 
 
 def _precision(tables: np.ndarray) -> np.ndarray:

@@ -190,8 +190,8 @@ def pretrain(
     """
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
-    check_at_least(1, steps=steps, batch_tokens=batch_tokens, accumulate=accumulate)
-    check_at_least(1, log_every=log_every, save_every=save_every)
+    counts = {"steps": steps, "batch_tokens": batch_tokens, "accumulate": accumulate}
+    check_at_least(1, **counts, log_every=log_every, save_every=save_every)
     check_at_least(0, workers=workers, seed=seed)
     sources = as_list(sources)
     masking.policy(mask)  # raises where there is no such thing

@@ -221,6 +221,7 @@ def _first_row(labels: pa.LargeStringArray, label: str) -> int:
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
+_EMPTY = "the label is empty; fill it or delete the row"
 _NO_CLASSES = ("empty", "word", "fraction")
 """Kinds of labels of which some may be no class."""
 
@@ -233,13 +234,13 @@ def _classes(table: Table, labels: pa.LargeStringArray) -> tuple[str, ...]:
     gaps = words if len(words) < len(distinct) and all(label.strip().lower() in MISSING for label in words) else []
     slips = words if fractions and len(words) <= len(distinct) / 2 else []
     for some, rule in (
-        (empty, "the label is empty; fill it or delete the row"),
+        (empty, _EMPTY),
         (gaps, "label '{}' stands for none; fill it or delete the row"),
         (slips, "label '{}' is a word, other labels are numbers; correct it or delete the row"),
         (fractions, "label '{}' is no class: whole numbers or words are required; bin it, or give --task regression"),
     ):
-        for label in some[:1]:
-            raise InputError(f"{table.where(_first_row(labels, label))}: {rule.format(label)}")
+        if some:
+            raise InputError(f"{table.where(_first_row(labels, some[0]))}: {rule.format(some[0])}")
     if len(set(kinds.values())) > 1:
         fewer = min(("number", "word"), key=lambda kind: sum(kinds[label] == kind for label in distinct))
         odd = next(label for label in distinct if kinds[label] == fewer)
@@ -270,7 +271,7 @@ def _codes(table: Table, labels: pa.LargeStringArray, classes: Sequence[str]) ->
     if codes.null_count:
         row = int(pc.index(pc.is_null(codes), True).as_py())
         if not labels[row].as_py().strip():
-            raise InputError(f"{table.where(row)}: the label is empty; fill it or delete the row")
+            raise InputError(f"{table.where(row)}: {_EMPTY}")
         raise InputError(
             f"{table.where(row)}: label '{labels[row]}' is none of the classes ({', '.join(classes)}); correct it"
         )
