@@ -21,6 +21,7 @@ from dnabert.errors import InputError
 from dnabert.model import baselines, checkpoint
 from dnabert.training import compare, published, suite
 from dnabert.training.data import read_splits
+from dnabert.training.finetune import finetune
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.trainer import last_checkpoint
 from tests.conftest import random_dna, run_command, tiny_model
@@ -65,32 +66,45 @@ def test_every_set_that_can_be_trained_is(
     # what is there is not trained again; what is missing is
     shutil.rmtree(tmp_path / "out/runs/tf/0/seed1")
     trained = []
-    fit = suite._fit
 
-    def remembered(one: suite.Fit, *others: Any) -> None:
-        trained.append(one)
-        fit(one, *others)
+    def remembered(**options: Any) -> Any:
+        trained.append((Path(options["data"]).name, options["seed"]))
+        return finetune(**options)
 
-    monkeypatch.setattr(suite, "_fit", remembered)
+    monkeypatch.setattr(suite, "finetune", remembered)
     again = suite.benchmark(sets, model, tmp_path / "out", seeds=2, **TUNE)
-    assert [(one.name, one.seed) for one in trained] == [("tf/0", 1)]
+    assert trained == [("0", 1)]
     assert again == lines
 
 
 def test_fits_side_by_side_are_the_same_fits(
     sets: Path, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    alone = suite.benchmark(sets, model, tmp_path / "alone", seeds=1, **TUNE)
+    asked = {"seeds": 1, "baselines": ["from-scratch", "kmers"], **TUNE}
+    alone = suite.benchmark(sets, model, tmp_path / "alone", **asked)
     capfd.readouterr()
-    together = suite.benchmark(sets, model, tmp_path / "together", seeds=1, jobs=2, **TUNE)
+    together = suite.benchmark(sets, model, tmp_path / "together", jobs=2, **asked)
     said = capfd.readouterr().err
     assert together == alone
-    assert len(re.findall(r"seed \d: done \(\d of 2\)", said)) == 2
+    # the models, then each baseline as work of its own, then what compares them
+    done = re.findall(r"(\S+), seed 0, (\S+): done \((\d) of 2 complete\)", said)
+    assert sorted(one for _, one, _ in done[:2]) == ["fine-tuned"] * 2
+    assert sorted(one for _, one, _ in done[2:6]) == ["from-scratch"] * 2 + ["kmers"] * 2
+    assert [one for _, one, _ in done[6:]] == ["comparison"] * 2
+    assert done[-1][-1] == "2"
     assert "epochs, batches" not in said  # what each fit says is in its log
-    assert "epochs, batches" in (tmp_path / "together/logs/tf/0/share1-seed0.log").read_text()
-    assert (
-        suite.benchmark(sets, model, tmp_path / "together", seeds=1, jobs=2, **TUNE) == alone
-    )  # nothing is left to do
+    for name in ("fine-tuned", "from-scratch"):
+        assert "epochs, batches" in (tmp_path / f"together/logs/tf/0/share1-seed0-{name}.log").read_text()
+    before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "together/runs").rglob("*"))
+    assert suite.benchmark(sets, model, tmp_path / "together", jobs=2, **asked) == alone
+    assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "together/runs").rglob("*")) == before
+    # a killed suite goes on with what is missing
+    shutil.rmtree(tmp_path / "together/runs/tf/0/seed0/baselines/kmers")
+    (tmp_path / "together/runs/tf/0/seed0/comparison.json").unlink()
+    capfd.readouterr()
+    assert suite.benchmark(sets, model, tmp_path / "together", jobs=2, **asked) == alone
+    said = capfd.readouterr().err
+    assert re.findall(r"(\S+), seed 0, (\S+): done", said) == [("tf/0", "kmers"), ("tf/0", "comparison")]
     with pytest.raises(InputError, match="no data set is left"):
         suite.benchmark(sets, model, tmp_path / "none", jobs=2, only=["nothing"], **TUNE)
 
@@ -125,7 +139,7 @@ def test_a_fit_that_breaks_leaves_its_traceback_in_its_log(tmp_path: Path) -> No
 
 
 def test_a_fit_beside_others_that_is_refused_is_named(sets: Path, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="tf/0, seed 0: --task nonsense"):
+    with pytest.raises(InputError, match="tf/0, seed 0, fine-tuned: --task nonsense"):
         suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], jobs=2, task="nonsense", **TUNE)
 
 
@@ -136,7 +150,7 @@ def test_fits_side_by_side_are_interrupted_and_go_on(sets: Path, model: Path, tm
     command = [sys.executable, "-c", code, "benchmark", sets, "--model", model, "--out", out, "--seeds", 1]
     command += ["--only", "tf", "--jobs", 2, "--epochs", 500, "--learning-rate", 1e-4, "--device", "cpu"]
     with subprocess.Popen([str(one) for one in command], stderr=subprocess.PIPE, text=True) as process:
-        log = out / "logs/tf/0/share1-seed0.log"
+        log = out / "logs/tf/0/share1-seed0-fine-tuned.log"
         for _ in range(3000):
             if log.is_file() and "step" in log.read_text():
                 break

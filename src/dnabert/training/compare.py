@@ -18,7 +18,7 @@ from dnabert.progress import say
 from dnabert.training import baselines as training
 from dnabert.training import metrics, targets
 from dnabert.training.data import READ_BY, read_splits
-from dnabert.training.finetune import BY_DEFAULT, Finetuned, finetune, settings_asked
+from dnabert.training.finetune import BY_DEFAULT, Finetuned, defaults, finetune, settings_asked
 from dnabert.training.metrics import MAIN, Comparison, Interval, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.trainer import RUN, check_settings, training_device
@@ -108,6 +108,12 @@ def possible(names: Sequence[str], kind: str) -> tuple[str, ...]:
     return tuple(name for name in names if name == FROM_SCRATCH or baselines.can_do(name, kind))
 
 
+def missing(out: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """List those of some baselines that can do the task of a complete model and are not complete beside it."""
+    able = possible(names, read_record(out)["task"])
+    return tuple(name for name in able if not (out / FOLDER / name / RECORD).is_file())
+
+
 def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finetuned:
     """Fine-tune a model, then train baselines on the same rows and compare; go on from what there is.
 
@@ -148,23 +154,20 @@ def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finet
         result = finetune(**options)
         if not result.finished:
             return result
-    # the model from random weights is trained as this one was, whatever the defaults are now
-    made = json.loads((out / RUN).read_text())
-    options |= {name: made[name] for name in ("task", "epochs", "learning_rate", "method")}
-    parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
-    truths = [None if part is None else targets.truth(part, task) for part in parts]
+    options = _as_made(options)
+    read = _read(options)
     if result is None:
         say(f"{out}: the fine-tuned model is complete")
-        result = Finetuned(out, task, None, None, finished=True)
-    able = possible(wanted, task.kind)
+        result = Finetuned(out, read.task, None, None, finished=True)
+    able = possible(wanted, read.task.kind)
     if able != wanted:
         left = ", ".join(name for name in wanted if name not in able)
-        say(f"Left out, because they cannot do the task '{task.kind}': {left}")
+        say(f"Left out, because they cannot do the task '{read.task.kind}': {left}")
     if not able:
         return result
-    say(f"Training baselines on the same {parts.train.rows:,} rows")
+    say(f"Training baselines on the same {read.parts.train.rows:,} rows")
     folders = {FINETUNED: out}
-    for name in possible(chosen(True, options["from_scratch"]), task.kind):
+    for name in possible(chosen(True, options["from_scratch"]), read.task.kind):
         folder = out / FOLDER / name
         complete = (folder / RECORD).is_file()
         if name not in able and not complete:
@@ -172,43 +175,81 @@ def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finet
         folders[name] = folder
         if complete:
             say(f"{name}: complete")
-        elif name == FROM_SCRATCH:
-            if not _from_scratch(folder, options):
-                return result._replace(finished=False)
-        else:
-            assert truths[0] is not None
-            assert truths[1] is not None
-            trained = training.train(
-                name,
-                (parts.train, parts.dev),
-                (truths[0], truths[1]),
-                task,
-                strand=options["strand"] or "given",
-                seed=options["seed"],
-                class_weights=options["class_weights"],
-                device=training_device(options["device"]),
-            )
-            baselines.save(trained.baseline, folder, {"seed": options["seed"], "training": trained.record})
-    return _compare(result, folders, parts, truths, options)
+        elif not _train(name, folder, read, options):
+            return result._replace(finished=False)
+    return _compare(result, folders, read, options)
 
 
-def _from_scratch(folder: Path, options: dict[str, Any]) -> bool:
-    """Train the model's architecture from random weights; return False if the user interrupted it.
+def train_one(name: str, **options: Any) -> bool:
+    """Train one baseline of a model that is complete, and compare nothing: `beside_baselines` takes it as it is.
 
-    All of its weights are learned, with the rate for that, whatever was learned of the model: an encoder that stays
-    random tells nothing of what pre-training is worth.
+    Parameters
+    ----------
+    name : str
+        One that can do the model's task.
+    **options
+        Those of `dnabert.training.finetune.finetune` that the model was made with.
+
+    Returns
+    -------
+    bool
+        False if the user interrupted it.
     """
-    begun = (folder / RUN).is_file()
-    if options["method"] not in ("auto", "full"):
-        options = options | {"learning_rate": None, "rank": RANK}
-    own = {"method": "full", "keep": "all", "from_scratch": True}
-    return finetune(**options | own | {"out": folder, "resume": begun, "overwrite": False}).finished
+    options = _as_made(defaults() | options)
+    return _train(name, Path(options["out"]) / FOLDER / name, _read(options), options)
 
 
-def _compare(
-    result: Finetuned, folders: dict[str, Path], parts: Splits, truths: list[Truth | None], options: dict[str, Any]
-) -> Finetuned:
+class _Read(NamedTuple):
+    """The rows, what they are to be predicted as, and what that is."""
+
+    parts: Splits
+    truths: list[Truth | None]
+    task: targets.Task
+
+
+def _as_made(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options that the data or the defaults decided from the model's run: they may be others now."""
+    made = json.loads((Path(options["out"]) / RUN).read_text())
+    return options | {name: made[name] for name in ("task", "epochs", "learning_rate", "method")}
+
+
+def _read(options: dict[str, Any]) -> _Read:
+    parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
+    return _Read(parts, [None if part is None else targets.truth(part, task) for part in parts], task)
+
+
+def _train(name: str, folder: Path, read: _Read, options: dict[str, Any]) -> bool:
+    """Train a baseline; return False if the user interrupted it.
+
+    Of the model from random weights all are learned, with the rate for that, whatever was learned of the model: an
+    encoder that stays random tells nothing of what pre-training is worth.
+    """
+    if name == FROM_SCRATCH:
+        begun = (folder / RUN).is_file()
+        if options["method"] not in ("auto", "full"):
+            options = options | {"learning_rate": None, "rank": RANK}
+        own = {"method": "full", "keep": "all", "from_scratch": True}
+        return finetune(**options | own | {"out": folder, "resume": begun, "overwrite": False}).finished
+    (train, dev, _), (of_train, of_dev, _) = read.parts, read.truths
+    assert of_train is not None
+    assert of_dev is not None
+    trained = training.train(
+        name,
+        (train, dev),
+        (of_train, of_dev),
+        read.task,
+        strand=options["strand"] or "given",
+        seed=options["seed"],
+        class_weights=options["class_weights"],
+        device=training_device(options["device"]),
+    )
+    baselines.save(trained.baseline, folder, {"seed": options["seed"], "training": trained.record})
+    return True
+
+
+def _compare(result: Finetuned, folders: dict[str, Path], read: _Read, options: dict[str, Any]) -> Finetuned:
     """Predict with all models, compare, and write the table."""
+    parts, truths = read.parts, read.truths
     outputs: dict[str, np.ndarray] = {}
     part, truth = (parts.test, truths[2]) if parts.test is not None else (parts.dev, truths[1])
     assert truth is not None

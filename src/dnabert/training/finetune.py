@@ -304,12 +304,17 @@ def finetune(
     return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
 
 
+def defaults() -> dict[str, Any]:
+    """List the options of `finetune` as they are where nothing is said."""
+    return {name: one.default for name, one in signature(finetune).parameters.items() if one.default is not one.empty}
+
+
 def check_options(options: Mapping[str, Any]) -> None:
     """Raise InputError where an option of `finetune` is none that it takes, or goes with no other that is given.
 
     Those that are missing count as not given.
     """
-    options = {name: one.default for name, one in signature(finetune).parameters.items()} | dict(options)
+    options = defaults() | dict(options)
     for name, choices in (
         ("strand", STRANDS),
         ("features", initial.FEATURES),
@@ -363,7 +368,8 @@ def _few(parts: Splits, task: Task, options: Mapping[str, Any]) -> bool:
 
 def _given(names: Sequence[str], options: Mapping[str, Any]) -> list[str]:
     """List those of some options that are not what they are by default."""
-    return [name for name in names if options[name] != signature(finetune).parameters[name].default]
+    usual = defaults()
+    return [name for name in names if options[name] != usual[name]]
 
 
 def _check_frozen(task: Task, features: str, long: str | None) -> None:
@@ -433,6 +439,7 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
         evaluation=lambda _: _on_dev(job.engine, job.parts.dev, _known(job.truths[1]), scale),
         in_order=False,
         rate_of=None if decay == 1 else _layer_rates(loaded.model.config.num_hidden_layers, decay),
+        graphs=_can_be_recorded(job, accumulate),
         callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
     )
     say(f"{settings['epochs']} epochs, batches of {size}, peak rate {settings['learning_rate']:.2g}")
@@ -450,6 +457,14 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
             _write_adapters(job, adapted)
         adapters.merge(adapted)
     return list(trainer.state.log_history)
+
+
+def _can_be_recorded(job: _Job, accumulate: int) -> bool:
+    """Whether steps can be CUDA graphs: on one GPU, a whole batch a step, and nothing in them waits for the GPU, as
+    attention in float32 does for the lengths, and heads for the number of windows or bases."""
+    one_gpu = job.engine.device.type == "cuda" and processes.count() == 1
+    known = not job.settings["long"] and job.settings["task"] != "per-base"
+    return one_gpu and accumulate == 1 and known and job.engine.precision == torch.bfloat16
 
 
 def parts_of_a_batch(size: int, at_once: int) -> int:

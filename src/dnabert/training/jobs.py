@@ -46,7 +46,7 @@ def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
     Parameters
     ----------
     work : sequence of Job
-        One or more.
+        May be none.
     jobs : int
         How many run at a time.
 
@@ -56,7 +56,7 @@ def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
         What the work raised, or that its process ended before its time.
     """
     context = multiprocessing.get_context("spawn")
-    threads = max(1, torch.get_num_threads() // min(jobs, len(work)))
+    threads = max(1, torch.get_num_threads() // max(1, min(jobs, len(work))))
     waiting, running = list(work), dict[Connection, tuple[Job, Any]]()
     try:
         while waiting or running:

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +50,11 @@ class Fit(NamedTuple):
     data: Path
     seed: int
     share: float
+
+    @property
+    def words(self) -> str:
+        """For messages."""
+        return f"{self.name}{f', {self.share:g} of the rows' * (self.share < 1)}, seed {self.seed}"
 
 
 class Summary(NamedTuple):
@@ -154,27 +159,19 @@ def benchmark(
         _write(folder, [row for fit in made for row in _rows(places[fit], fit)])
         return sum(_is_done(places[fit], beside) for fit in made)
 
-    logs = folder / "logs"
-    work = [
-        Job(
-            f"{fit.name}{f', {fit.share:g} of the rows' * (fit.share < 1)}, seed {fit.seed}",
-            logs / fit.name / f"share{fit.share:g}-seed{fit.seed}.log",
-            partial(_fit, fit, model, place, protocol, rows, label, options | {"baselines": beside}),
-        )
-        for fit, place in places.items()
-        if not _is_done(place, beside)
-    ]
     complete = write()
+    left = [fit for fit in fits if not _is_done(places[fit], beside)]
+    run = partial(_Run, model=model, protocol=protocol, rows=rows, label=label, options=options)
     if jobs == 1:
-        for one in work:
-            say(f"--- {one.name} ({complete + 1} of {len(fits)})")
-            one.run()
+        for fit in left:
+            say(f"--- {fit.words} ({complete + 1} of {len(fits)})")
+            run(fit, places[fit]).beside(beside)
             complete = write()
-    elif work:
-        say(f"{len(work)} fits, {min(jobs, len(work))} at a time; what each says is in {logs}")
-        for done, name in enumerate(side_by_side(work, jobs), complete + 1):
-            write()
-            say(f"{name}: done ({done} of {len(fits)})")
+    elif left:
+        say(f"{len(left)} fits, {jobs} at a time; what each says is in {folder / 'logs'}")
+        for done in _in_stages([run(fit, places[fit]) for fit in left], beside, jobs, folder / "logs"):
+            complete = write()
+            say(f"{done}: done ({complete} of {len(fits)} complete)")
     return summarise(folder)
 
 
@@ -265,26 +262,67 @@ def _claim(out: str | os.PathLike[str], settings: dict[str, Any], overwrite: boo
     return folder
 
 
-def _fit(
-    fit: Fit,
-    model: str | os.PathLike[str],
-    place: Path,
-    protocol: str,
-    rows: int | None,
-    label: Sequence[str],
-    options: dict[str, Any],
-) -> None:
-    settings: dict[str, Any] = {}
-    if protocol == "dream":
-        settings = {name: value for name, value in DREAM.items() if name not in UNUSED[options.get("method", "auto")]}
-        settings["task"] = "regression"
-    if protocol == "gue":
-        settings["strand"] = published.strand_of(fit.name)
-    settings |= {"label": label, "rows": rows, "share": fit.share, "seed": fit.seed} | options
-    begun = last_checkpoint(place) is not None or (place / RECORD).is_file()
-    result = finetune(fit.data, model, place, resume=begun, overwrite=not begun, **settings)
-    if not result.finished:
-        raise KeyboardInterrupt
+class _Run(NamedTuple):
+    """A fit with all it takes."""
+
+    fit: Fit
+    place: Path
+    model: str | os.PathLike[str]
+    protocol: str
+    rows: int | None
+    label: Sequence[str]
+    options: dict[str, Any]
+
+    def settings(self) -> dict[str, Any]:
+        """List the options of `finetune`."""
+        settings: dict[str, Any] = {}
+        if self.protocol == "dream":
+            unused = UNUSED[self.options.get("method", "auto")]
+            settings = {name: value for name, value in DREAM.items() if name not in unused} | {"task": "regression"}
+        if self.protocol == "gue":
+            settings["strand"] = published.strand_of(self.fit.name)
+        settings |= {"data": self.fit.data, "model": self.model, "out": self.place}
+        settings |= {"label": self.label, "rows": self.rows, "share": self.fit.share, "seed": self.fit.seed}
+        return settings | self.options
+
+    def beside(self, baselines: Sequence[str]) -> None:
+        """Fine-tune, then train the baselines and compare."""
+        begun = last_checkpoint(self.place) is not None or (self.place / RECORD).is_file()
+        if not finetune(**self.settings(), baselines=baselines, resume=begun, overwrite=not begun).finished:
+            raise KeyboardInterrupt
+
+    def baseline(self, name: str) -> None:
+        """Train one baseline."""
+        if not compare.train_one(name, **self.settings()):
+            raise KeyboardInterrupt
+
+
+def _in_stages(runs: Sequence[_Run], beside: Sequence[str], jobs: int, logs: Path) -> Iterator[str]:
+    """Fine-tune all, then train each baseline as work of its own, then compare; name what is done.
+
+    What takes longest begins first, so that it is not what all wait for in the end.
+    """
+    runs = sorted(runs, key=lambda run: -_bytes(run.fit))
+
+    def job(run: _Run, does: Callable[[], None], name: str) -> Job:
+        place = logs / run.fit.name / f"share{run.fit.share:g}-seed{run.fit.seed}"
+        return Job(f"{run.fit.words}, {name}", place.with_name(f"{place.name}-{name}.log"), does)
+
+    yield from side_by_side(
+        [job(run, partial(run.beside, ()), compare.FINETUNED) for run in runs if not (run.place / RECORD).is_file()],
+        jobs,
+    )
+    yield from side_by_side(
+        [job(run, partial(run.baseline, name), name) for run in runs for name in compare.missing(run.place, beside)],
+        jobs,
+    )
+    yield from side_by_side([job(run, partial(run.beside, beside), "comparison") for run in runs if beside], jobs)
+
+
+def _bytes(fit: Fit) -> float:
+    """Tell how large the training rows are, about."""
+    path = splits.find_file(fit.data, "train") if fit.data.is_dir() else fit.data
+    return fit.share * path.stat().st_size if path else 0.0
 
 
 def _is_done(place: Path, beside: Sequence[str]) -> bool:

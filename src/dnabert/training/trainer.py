@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing, replacing_files
 from dnabert.model.checkpoint import RECORD, quiet_transformers
 from dnabert.model.device import choose_device, exact_float32
+from dnabert.model.norms import narrow
 from dnabert.progress import say
+from dnabert.training.graphs import Graphs
 
 RUN = "run.json"
 LOG = "log.jsonl"
@@ -46,6 +49,8 @@ class PackedTrainer(transformers.Trainer):
         Returns what was tallied since the last call, for the log.
     rate_of : callable, optional
         Takes the name of a parameter, returns its learning rate as a multiple of the peak's.
+    graphs : bool
+        Record steps as CUDA graphs (`dnabert.training.graphs`), which does without `tally`.
     """
 
     def __init__(
@@ -56,9 +61,13 @@ class PackedTrainer(transformers.Trainer):
         tally: Callable[[Mapping[str, Any], Any], None] | None = None,
         tallied: Callable[[], Metrics] | None = None,
         rate_of: Callable[[str], float] | None = None,
+        graphs: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        if self.args.bf16 and self.args.device.type == "cuda":
+            narrow(self.model)
+        self.graphs = Graphs(self.model, partial(super().training_step, self.model)) if graphs else None
         self.rate_of = rate_of
         self.evaluation = evaluation
         self.in_order = in_order
@@ -92,10 +101,21 @@ class PackedTrainer(transformers.Trainer):
                 optimizer.add_param_group(group | {"params": parts[rate], "lr": peak * rate})
         return optimizer
 
+    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any) -> torch.Tensor:
+        """Compute the loss of a batch and its gradients."""
+        self.tokens += len(inputs["input_ids"]) * self.args.world_size
+        if self.graphs is not None:
+            return self.graphs(self._prepare_inputs(inputs))
+        loss: torch.Tensor = super().training_step(model, inputs, *args)
+        return loss
+
+    def floating_point_ops(self, _: dict[str, Any]) -> int:
+        """Leave out what transformers estimates of each step, walking through the whole model: nothing reads it."""
+        return 0
+
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         """Run the model on a batch; entries that start with `_` are for the tally alone."""
         outputs = model(**{name: value for name, value in inputs.items() if not name.startswith("_")})
-        self.tokens += len(inputs["input_ids"]) * self.args.world_size
         if self.tally is not None:
             self.tally(inputs, outputs)
         loss: torch.Tensor = outputs.loss
