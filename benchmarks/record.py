@@ -19,6 +19,12 @@ RESULTS = Path(__file__).parent / "results"
 
 def record(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
     """Print the figures and write them to `results/NAME.json`, or into another folder."""
+    write(name, figures, folder)
+    print(json.dumps(figures, indent=2))
+
+
+def write(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
+    """Write figures without a word: those of a long run as they come, so that one that is cut leaves what it found."""
     packages = ("dnabert", "torch", "transformers", "numpy", "numba", "pyarrow")
     content = {
         "benchmark": name,
@@ -29,7 +35,6 @@ def record(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-    print(json.dumps(figures, indent=2))
 
 
 def median_seconds(function: Callable[[], object], repeats: int = 5) -> float:

@@ -23,7 +23,7 @@ from transformers import TrainerCallback
 
 from benchmarks import inputs
 from benchmarks.inputs import K, padded, unpacked, write_genome
-from benchmarks.record import peak_memory
+from benchmarks.record import RESULTS, peak_memory, record, write
 from dnabert.model import presets
 from dnabert.model.device import choose_device, choose_precision
 from dnabert.model.flops import forward_flops, peak_flops
@@ -229,31 +229,38 @@ def measure(way: str, preset: str, device: str, tokens: int, steps: int, size: i
     } | ({"kernels, share of the time": kernels} if kernels else {})
 
 
-def compare(ways: Mapping[str, Mapping[str, Any]], turns: int, **options: Any) -> dict[str, Any]:
-    """Measure the ways, with `measure`'s options of each, in turns, each in a process of its own.
+def compare(
+    name: str, ways: Mapping[str, Mapping[str, Any]], turns: int, folder: Path = RESULTS, **options: Any
+) -> None:
+    """Measure the ways, with `measure`'s options of each, in turns, each in a process of its own, and record them.
 
     Ratios are of the first way to the others. One of these that fails (because it does not fit into memory, say) is
-    left out and named; if the first fails, all ends.
+    left out and named; if the first fails, all ends. What was found is written after each run.
     """
     results: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
-    for name, own in [(name, own) for _ in range(turns) for name, own in ways.items()]:
+    first = next(iter(ways))
+    for way, own in [(way, own) for _ in range(turns) for way, own in ways.items()]:
         command = [sys.executable, "-m", "benchmarks.training", json.dumps(options | dict(own))]
         done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode and name == next(iter(ways)):
-            raise SystemExit(f"{name}: {done.stderr}")
+        if done.returncode and way == first:
+            raise SystemExit(f"{way}: {done.stderr}")
         if done.returncode:
-            failed[name] = done.stderr.strip()[-300:]
+            failed[way] = done.stderr.strip()[-300:]
         else:
-            results.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
-    rates = {name: statistics.median([one["tokens/s"] for one in ones]) for name, ones in results.items()}
-    memory = {name: max(one["peak memory (MB)"] for one in ones) for name, ones in results.items()}
-    first = next(iter(ways))
+            results.setdefault(way, []).append(json.loads(done.stdout.splitlines()[-1]))
+        write(name, _figures(results, first, failed), folder)
+    record(name, _figures(results, first, failed), folder)
+
+
+def _figures(results: dict[str, list[dict[str, Any]]], first: str, failed: dict[str, str]) -> dict[str, Any]:
+    rates = {way: statistics.median([one["tokens/s"] for one in ones]) for way, ones in results.items()}
+    memory = {way: max(one["peak memory (MB)"] for one in ones) for way, ones in results.items()}
     return {
         "tokens/s": rates,
         "peak memory (MB)": memory,
-        "ratio of tokens/s": {name: round(rates[first] / rates[name], 2) for name in rates if name != first},
-        "share of memory": {name: round(memory[first] / memory[name], 3) for name in rates if name != first},
+        "ratio of tokens/s": {way: round(rates[first] / rates[way], 2) for way in rates if way != first},
+        "share of memory": {way: round(memory[first] / memory[way], 3) for way in rates if way != first},
         "runs": results,
     } | ({"failed": failed} if failed else {})
 

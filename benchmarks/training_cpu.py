@@ -3,11 +3,10 @@
 python -m benchmarks.training_cpu
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from benchmarks.record import record
 from benchmarks.training import compare
 
 
@@ -19,8 +18,8 @@ def main(
     """Time steps of 16 padded sequences and of as many tokens packed."""
     for preset in presets.split(","):
         ways = {way: {"way": way} for way in ("dnabert", "transformers")}
-        figures = compare(ways, turns, preset=preset, device="cpu", tokens=6144, size=16, steps=steps)
-        record(f"training_cpu_{preset}", figures)
+        options: dict[str, Any] = {"preset": preset, "device": "cpu", "tokens": 6144, "size": 16, "steps": steps}
+        compare(f"training_cpu_{preset}", ways, turns, **options)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.gpu.options import Out, Smoke, device, run
 from benchmarks.inference import compare_random
-from benchmarks.record import record
+from benchmarks.record import record, write
 
 
 def main(out: Out, smoke: Smoke = False) -> None:
@@ -22,11 +22,11 @@ def main(out: Out, smoke: Smoke = False) -> None:
         "repeats": repeats,
         "theirs": {"float32": torch.float32, "bfloat16": torch.bfloat16},
     }
-    record(
-        "gpu_inference",
-        {f"{preset}, {name} tokens": compare_random(preset, lengths, **options) for name, lengths in sets.items()},
-        out,
-    )
+    figures = {}
+    for name, lengths in sets.items():
+        figures[f"{preset}, {name} tokens"] = compare_random(preset, lengths, **options)
+        write("gpu_inference", figures, out)
+    record("gpu_inference", figures, out)
 
 
 if __name__ == "__main__":

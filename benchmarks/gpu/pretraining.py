@@ -5,7 +5,6 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.options import Out, Smoke, device, run
-from benchmarks.record import record
 from benchmarks.training import compare
 from dnabert.model.device import choose_precision
 
@@ -22,7 +21,7 @@ def main(out: Out, smoke: Smoke = False) -> None:
     ways |= {f"{way}, batches of {size}": {"way": way, "size": size} for size in sizes}
     if not smoke:
         ways["transformers as it comes, batches of 64"] = {"way": "transformers", "size": 64}
-    record("gpu_pretraining", compare(ways, 1, preset=preset, device=str(where), tokens=tokens, steps=steps), out)
+    compare("gpu_pretraining", ways, 1, out, preset=preset, device=str(where), tokens=tokens, steps=steps)
 
 
 if __name__ == "__main__":

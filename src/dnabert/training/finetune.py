@@ -22,6 +22,7 @@ from dnabert.inference.predict import OUTPUTS, STRANDS, predict
 from dnabert.model import adapters, checkpoint
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import choose_precision, describe, within_memory
+from dnabert.model.norms import narrow
 from dnabert.progress import say
 from dnabert.sequence.tables import Table
 from dnabert.training import frozen, initial, leakage, metrics, splits, targets
@@ -428,6 +429,8 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
     adapted = None
     if settings["method"] == "lora":
         adapted = adapters.add(loaded.model, settings["model"], settings["rank"], settings["seed"])
+    if where.type == "cuda" and job.engine.precision == torch.bfloat16:
+        narrow(loaded.model)
     decay = settings["layer_decay"]
     stop = StopOnInterrupt()
     trainer = PackedTrainer(

@@ -71,8 +71,8 @@ class Graphs:
         if self.seen[shape] <= BEFORE:
             return False
         own = {name: part.clone() for name, part in inputs.items() if torch.is_tensor(part)}
-        graph = torch.cuda.CUDAGraph()
         try:
+            graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 loss = self.step({**inputs, **own})
         except RuntimeError as error:  # memory ran short, or the driver cannot

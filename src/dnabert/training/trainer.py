@@ -24,7 +24,6 @@ from dnabert.errors import InputError
 from dnabert.files import claim_folder, replacing, replacing_files
 from dnabert.model.checkpoint import RECORD, quiet_transformers
 from dnabert.model.device import choose_device, exact_float32
-from dnabert.model.norms import narrow
 from dnabert.progress import say
 from dnabert.training.graphs import Graphs
 
@@ -65,8 +64,6 @@ class PackedTrainer(transformers.Trainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        if self.args.bf16 and self.args.device.type == "cuda":
-            narrow(self.model)
         self.graphs = Graphs(self.model, partial(super().training_step, self.model)) if graphs else None
         self.rate_of = rate_of
         self.evaluation = evaluation
