@@ -127,6 +127,24 @@ def test_options_are_refused_before_anything_is_written(sets: Path, model: Path,
     assert not (tmp_path / "out").exists()
 
 
+def test_every_set_is_looked_at_before_the_first_fit(sets: Path, model: Path, tmp_path: Path) -> None:
+    path = sets / "tf/0/test.csv"
+    path.write_text(path.read_text().replace(",1\n", ",maybe\n", 1))
+    with pytest.raises(InputError, match=r"tf/0: .*test.csv.*'maybe'"):
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, **TUNE)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_frozen_model_is_the_same_with_every_seed_but_networks_are_not(
+    sets: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options: dict[str, Any] = {"seeds": 2, "method": "frozen", "task": "nonsense"}
+    for name, warned in (("kmers", True), ("residual", False)):
+        with pytest.raises(InputError, match="--task nonsense"):
+            suite.benchmark(sets, model, tmp_path / "out", baselines=name, **options)
+        assert ("draws nothing at random" in capsys.readouterr().err) == warned
+
+
 def _broken() -> None:
     raise KeyError("nothing is known of this")
 

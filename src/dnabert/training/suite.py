@@ -1,5 +1,7 @@
 """Many data sets with one command: fine-tune on each with several seeds, go on where it stopped, one table."""
 
+import contextlib
+import io
 import json
 import math
 import os
@@ -17,9 +19,9 @@ from dnabert.files import claim_folder, replacing
 from dnabert.model.checkpoint import RECORD, in_full, read_record
 from dnabert.progress import say
 from dnabert.sequence import tables
-from dnabert.training import compare, initial, published, splits
-from dnabert.training.data import as_list
-from dnabert.training.finetune import UNUSED, check_options, finetune
+from dnabert.training import compare, initial, published, splits, targets
+from dnabert.training.data import READ_BY, as_list, read_splits
+from dnabert.training.finetune import UNUSED, check_options, defaults, finetune
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.metrics import MAIN
 from dnabert.training.trainer import RUN, changes, last_checkpoint
@@ -146,13 +148,16 @@ def benchmark(
             "name another folder, or another --only"
         )
     shares = CURVE if protocol == "dream" else (1.0,)
-    if options.get("method") == "frozen" and seeds > 1 and rows is None and protocol == "gue":
+    drawn = set(beside) - {"kmers"}
+    if options.get("method") == "frozen" and seeds > 1 and rows is None and protocol == "gue" and not drawn:
         say("Warning: --method frozen draws nothing at random; its fits are the same with every seed (--seeds 1)")
     fits = [Fit(name, data, seed, share) for name, data in wanted for share in shares for seed in range(seeds)]
+    places = {fit: _place(Path(out), fit, len(shares) > 1) for fit in fits}
+    run = partial(_Run, model=model, protocol=protocol, rows=rows, label=label, options=options)
+    _check_sets([run(fit, place) for fit, place in places.items() if overwrite or not _is_done(place, beside)])
     settings = {"suite": str(Path(suite).resolve()), "model": in_full(model), "protocol": protocol, "rows": rows}
     settings |= {"label": label or None} | options
     folder = _claim(out, settings, overwrite)
-    places = {fit: _place(folder, fit, len(shares) > 1) for fit in fits}
 
     def write() -> int:
         made = [fit for fit in fits if (places[fit] / RECORD).is_file()]
@@ -161,7 +166,6 @@ def benchmark(
 
     complete = write()
     left = [fit for fit in fits if not _is_done(places[fit], beside)]
-    run = partial(_Run, model=model, protocol=protocol, rows=rows, label=label, options=options)
     if jobs == 1:
         for fit in left:
             say(f"--- {fit.words} ({complete + 1} of {len(fits)})")
@@ -295,6 +299,23 @@ class _Run(NamedTuple):
         """Train one baseline."""
         if not compare.train_one(name, **self.settings()):
             raise KeyboardInterrupt
+
+
+def _check_sets(runs: Sequence[_Run]) -> None:
+    """Read each of several sets once: what is refused is refused before the first fit, not after hours."""
+    sets = {run.fit.name: run for run in runs}
+    if len(sets) == 1:
+        return  # its fit comes at once
+    for name, run in sets.items():
+        options = defaults() | run.settings()
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):  # the fit says it again
+                parts, task = read_splits(options["data"], **{one: options[one] for one in READ_BY})
+                for part in parts:
+                    if part is not None:
+                        targets.truth(part, task)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
 
 
 def _in_stages(runs: Sequence[_Run], beside: Sequence[str], jobs: int, logs: Path) -> Iterator[str]:
