@@ -27,6 +27,7 @@ from benchmarks.record import RESULTS, peak_memory, record, write
 from dnabert.model import presets
 from dnabert.model.device import choose_device, choose_precision
 from dnabert.model.flops import forward_flops, peak_flops
+from dnabert.model.norms import narrow
 from dnabert.training.corpus import Corpus, MaskedBatch, training_batch
 from dnabert.training.pretrain import GPU_WORKERS, packed_trainer
 from dnabert.training.trainer import StopOnInterrupt, train_to_end, training_arguments
@@ -113,10 +114,12 @@ class Items(Dataset[Any]):
 
 
 def train_packed(
-    corpus: Corpus, preset: str, device: torch.device, compiled: bool, folder: Path
+    corpus: Corpus, preset: str, device: torch.device, way: str, folder: Path
 ) -> tuple[StepTimer, dict[str, float]]:
     """Train as `dnabert pretrain` does, with its own Trainer; on a GPU the last steps are profiled."""
     model = presets.new_model(presets.configuration(presets.preset(preset), K), "masked-lm", K, 0)
+    if "narrow" in way:
+        narrow(model)
     timer = StepTimer()
     dtype = choose_precision("auto", device)
     arguments = training_arguments(
@@ -128,7 +131,7 @@ def train_packed(
         save_strategy="no",
         learning_rate=1e-4,
         dataloader_num_workers=GPU_WORKERS if device.type == "cuda" else 0,
-        torch_compile=compiled,
+        torch_compile="compiled" in way,
     )
     stop = StopOnInterrupt()
     trainer = packed_trainer(model, arguments, corpus, [], stop, device, dtype, math.inf)
@@ -185,7 +188,8 @@ def measure(way: str, preset: str, device: str, tokens: int, steps: int, size: i
     Parameters
     ----------
     way : str
-        `dnabert`, `dnabert compiled`, `transformers` (float32, its default) or `transformers bf16`.
+        `dnabert`, `dnabert compiled`, `dnabert compiled, narrow` (norms that give bfloat16, as in fine-tuning),
+        `transformers` (float32, its default) or `transformers bf16`.
     preset : str
     device : str
     tokens : int
@@ -207,7 +211,7 @@ def measure(way: str, preset: str, device: str, tokens: int, steps: int, size: i
         corpus = inputs.corpus(write_genome(folder / "genome.fa", 1_000_000), tokens, steps + WARM_UP + profiled)
         lengths = np.concatenate([training_batch(corpus, i).batch.cu_seqlens.diff().numpy() for i in range(20)])
         if way.startswith("dnabert"):
-            timer, kernels = train_packed(corpus, preset, where, way.endswith("compiled"), folder)
+            timer, kernels = train_packed(corpus, preset, where, way, folder)
             a_step = float(tokens)
         else:
             timer, kernels = train_padded(corpus, preset, where, way.endswith("bf16"), size, folder), {}

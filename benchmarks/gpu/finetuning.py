@@ -54,7 +54,7 @@ def largest(folder: Path, preset: str) -> float:
 def main(out: Out, smoke: Smoke = False) -> None:
     """Time each way in turns, for a small and a large model."""
     where = device(smoke)
-    rows, epochs, turns, sizes = (40, 1, 1, ["mini"]) if smoke else (2000, 3, 3, ["mini", "base"])
+    rows, epochs, turns, sizes = (40, 1, 1, ["mini"]) if smoke else (2000, 2, 3, ["mini", "base"])
     every = {"log_every": 5 if smoke else 50}
     ways: dict[str, tuple[Callable[..., dict[str, float]], dict[str, Any]]] = {
         "dnabert": (ours, every),
