@@ -1,17 +1,23 @@
 """Steps as CUDA graphs learn what the same steps learn launched one by one."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from dnabert.errors import InputError
 from dnabert.model import checkpoint
 from dnabert.model.device import computing
 from dnabert.model.packing import pack
-from dnabert.training.graphs import BEFORE, MOST, MOST_TOKENS, Graphs
-from tests.conftest import tiny_model
+from dnabert.training import finetune as training
+from dnabert.training import trainer
+from dnabert.training.graphs import BEFORE, MOST, MOST_TOKENS, SHARE, Graph, Graphs
+from dnabert.training.trainer import LOG
+from tests.conftest import tiny_model, write_bound
 
 LENGTHS = [(20, 20, 20, 20)] * 6 + [(20, 20)] * 3 + [(20, 20, 20, 20)] * 2
 
@@ -52,31 +58,157 @@ def test_what_is_replayed_learns_the_same(tmp_path: Path) -> None:
         torch.testing.assert_close(other, one, rtol=1e-2, atol=1e-4)
 
 
-def inputs_of(tokens: int) -> dict[str, Any]:
-    return {"input_ids": torch.zeros(tokens, dtype=torch.int64), "max_seqlen": tokens}
+class Kept:
+    """What stands for a CUDA graph where there is no GPU: the step, computed again on the tensors of its recording."""
+
+    def __init__(self, graphs: Graphs, inputs: dict[str, Any], loss: torch.Tensor, gradients: list[Any]) -> None:
+        self.graphs, self.inputs, self.loss, self.gradients = graphs, inputs, loss, gradients
+
+    def replay(self) -> None:
+        self.loss.copy_(self.graphs.step(self.inputs))
+        for parameter, gradient in self.gradients:
+            gradient.copy_(parameter.grad)
+            parameter.grad = None
 
 
-def test_what_cannot_or_need_not_be_recorded_is_computed_as_it_comes() -> None:
-    weight = torch.nn.Linear(1, 1)
-    seen = []
+class OnCpu(Graphs):
+    """Graphs that are recorded and replayed in this way."""
+
+    def _record(self, inputs: Any) -> Graph:
+        own = {name: part.clone() for name, part in inputs.items() if torch.is_tensor(part)}
+        gradients = [(one, torch.zeros_like(one)) for one in self.model.parameters() if one.requires_grad]
+        loss = torch.zeros(())
+        kept: Any = Kept(self, {**inputs, **own}, loss, gradients)
+        return Graph(kept, own, loss, gradients)
+
+
+class Model(torch.nn.Module):
+    """Its loss is the mean of the tokens times a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(2.0))
+        self.computed: list[int] = []
+
+    def step(self, inputs: Any) -> torch.Tensor:
+        self.computed.append(len(inputs["input_ids"]))
+        loss = self.weight * inputs["input_ids"].float().mean()
+        loss.backward()
+        return loss.detach()
+
+
+def inputs_of(tokens: int, value: int = 1) -> dict[str, Any]:
+    return {"input_ids": torch.full((tokens,), value), "max_seqlen": tokens, "segment_ids": None}
+
+
+def run(graphs: Graphs, tokens: int, value: int = 1) -> None:
+    """Make a step, and see that loss and gradient are those of its own inputs."""
+    loss = graphs(inputs_of(tokens, value))
+    (weight,) = graphs.model.parameters()
+    assert weight.grad is not None
+    assert (float(loss), float(weight.grad)) == (2 * value, value)
+    graphs.model.zero_grad()
+
+
+def test_a_shape_that_comes_again_is_recorded_and_replayed_on_its_own_inputs() -> None:
+    model = Model()
+    graphs = OnCpu(model, model.step)
+    for value in range(1, BEFORE + 1):
+        run(graphs, 5, value)
+        assert not graphs.recorded
+    for value in (7, 8, 9):
+        run(graphs, 5, value)
+        assert len(graphs.recorded) == 1
+    run(graphs, 6)  # of another length
+    assert len(graphs.recorded) == 1
+
+
+def test_what_seldom_comes_again_is_not_recorded() -> None:
+    model = Model()
+    graphs = OnCpu(model, model.step)
+    for one in range(2000):
+        run(graphs, 1000 + one % (2 * SHARE))
+    assert not graphs.recorded
+    for _ in range(BEFORE + 2):
+        run(graphs, MOST_TOKENS + 1)  # too large to gain
+    assert not graphs.recorded
+
+
+def test_no_more_graphs_are_kept_than_said() -> None:
+    model = Model()
+    graphs = OnCpu(model, model.step)
+    for one in range(10 * MOST):
+        run(graphs, 5 + one % (MOST + 1))
+    assert len(graphs.recorded) == MOST
+
+
+def test_where_memory_is_short_training_goes_on_without(capsys: pytest.CaptureFixture[str]) -> None:
+    model = Model()
+    full = True
 
     def step(inputs: Any) -> torch.Tensor:
-        seen.append(len(inputs["input_ids"]))
-        return torch.tensor(1.0)
+        if full and len(inputs["input_ids"]) == 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return model.step(inputs)
 
-    graphs = Graphs(weight, step)
-    for tokens in (5, 6, 5, 6):  # not often enough
-        assert graphs(inputs_of(tokens)) == 1
-    for _ in range(BEFORE + 2):  # too large to gain
-        graphs(inputs_of(MOST_TOKENS + 1))
-    full: Any = {(n,): None for n in range(MOST)}
-    graphs.recorded = full
-    graphs(inputs_of(5))
-    assert seen == [5, 6, 5, 6] + [MOST_TOKENS + 1] * (BEFORE + 2) + [5]
+    graphs = OnCpu(model, step)
+    for _ in range(BEFORE + 1):
+        run(graphs, 5)
+    assert len(graphs.recorded) == 1
+    with pytest.raises(torch.OutOfMemoryError):  # not because of graphs, then
+        run(graphs, 6)
+    assert "Warning: memory is too short for CUDA graphs" in capsys.readouterr().err
+    full = False
+    for tokens in (6, 5, 5, 5, 5):
+        run(graphs, tokens)
+    assert not graphs.recorded
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU records it")
-def test_where_recording_fails_training_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    graphs = Graphs(torch.nn.Linear(1, 1), lambda _: torch.tensor(1.0))
-    assert [float(graphs(inputs_of(5))) for _ in range(BEFORE + 3)] == [1] * (BEFORE + 3)
-    assert capsys.readouterr().err.count("Warning: training goes on without CUDA graphs (") == 1
+def test_what_cannot_be_recorded_says_how_to_go_on() -> None:
+    model = Model()
+    graphs = Graphs(model, model.step)
+    for _ in range(BEFORE):
+        run(graphs, 5)
+    with pytest.raises(InputError, match="go on with --no-graphs"):
+        run(graphs, 5)
+
+
+def test_a_fine_tuning_with_graphs_is_the_same(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, model = write_bound(tmp_path / "data", rng), tiny_model(tmp_path / "model")
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 16, "device": "cpu", "precision": "float32", "log_every": 1}
+    training.finetune(data, model, tmp_path / "plain", **options)
+    made: list[OnCpu] = []
+
+    class Remembered(OnCpu):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(trainer, "Graphs", Remembered)
+    monkeypatch.setattr(training, "_can_be_recorded", lambda *_: True)
+    training.finetune(data, model, tmp_path / "other", graphs=False, **options)
+    assert not made
+    training.finetune(data, model, tmp_path / "recorded", **options)
+    assert len(made[0].recorded) == 1
+
+    def learned(name: str) -> list[Any]:
+        log = map(json.loads, (tmp_path / name / LOG).read_text().splitlines())
+        return [[entry.get(one) for one in ("loss", "tokens", "eval_mcc", "grad_norm")] for entry in log]
+
+    assert learned("recorded") == learned("plain") == learned("other")
+
+
+def test_where_steps_can_be_recorded() -> None:
+    def job(device: str = "cuda", precision: torch.dtype = torch.bfloat16, **settings: Any) -> Any:
+        engine = SimpleNamespace(device=torch.device(device), precision=precision)
+        return SimpleNamespace(engine=engine, settings={"long": None, "task": "classification"} | settings)
+
+    assert training._can_be_recorded(job(), 1)
+    assert training._can_be_recorded(job(task="regression"), 1)
+    assert not training._can_be_recorded(job(), 2)
+    for other in (job("cpu"), job(precision=torch.float32), job(long="mean"), job(task="per-base")):
+        assert not training._can_be_recorded(other, 1)

@@ -86,12 +86,12 @@ def test_fits_side_by_side_are_the_same_fits(
     together = suite.benchmark(sets, model, tmp_path / "together", jobs=2, **asked)
     said = capfd.readouterr().err
     assert together == alone
-    # the models, then each baseline as work of its own, then what compares them
+    # the model, then each baseline as work of its own, then what compares them
     done = re.findall(r"(\S+), seed 0, (\S+): done \((\d) of 2 complete\)", said)
-    assert sorted(one for _, one, _ in done[:2]) == ["fine-tuned"] * 2
-    assert sorted(one for _, one, _ in done[2:6]) == ["from-scratch"] * 2 + ["kmers"] * 2
-    assert [one for _, one, _ in done[6:]] == ["comparison"] * 2
     assert done[-1][-1] == "2"
+    for name in ("prom/prom_core_tata", "tf/0"):
+        first, *others, last = (one for which, one, _ in done if which == name)
+        assert (first, sorted(others), last) == ("fine-tuned", ["from-scratch", "kmers"], "comparison")
     assert "epochs, batches" not in said  # what each fit says is in its log
     for name in ("fine-tuned", "from-scratch"):
         assert "epochs, batches" in (tmp_path / f"together/logs/tf/0/share1-seed0-{name}.log").read_text()
@@ -132,16 +132,29 @@ def test_every_set_is_looked_at_before_the_first_fit(sets: Path, model: Path, tm
     path.write_text(path.read_text().replace(",1\n", ",maybe\n", 1))
     with pytest.raises(InputError, match=r"tf/0: .*test.csv.*'maybe'"):
         suite.benchmark(sets, model, tmp_path / "out", seeds=1, **TUNE)
+    path.write_text(f"sequence,label\n{'ACGT' * 300},1\n")
+    with pytest.raises(InputError, match=r"tf/0: .*--long"):
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, **TUNE)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="something else"):  # before a set is looked at
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, **TUNE)
 
 
 def test_a_frozen_model_is_the_same_with_every_seed_but_networks_are_not(
     sets: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options: dict[str, Any] = {"seeds": 2, "method": "frozen", "task": "nonsense"}
-    for name, warned in (("kmers", True), ("residual", False)):
+    same: dict[str, Any] = {"baselines": "kmers"}
+    for others, warned in (
+        (same, True),
+        ({"baselines": "residual"}, False),
+        (same | {"from_scratch": True}, False),
+        (same | {"keep": "kmers"}, False),
+    ):
         with pytest.raises(InputError, match="--task nonsense"):
-            suite.benchmark(sets, model, tmp_path / "out", baselines=name, **options)
+            suite.benchmark(sets, model, tmp_path / "out", **options, **others)
         assert ("draws nothing at random" in capsys.readouterr().err) == warned
 
 
@@ -157,7 +170,9 @@ def test_a_fit_that_breaks_leaves_its_traceback_in_its_log(tmp_path: Path) -> No
 
 
 def test_a_fit_beside_others_that_is_refused_is_named(sets: Path, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="tf/0, seed 0, fine-tuned: --task nonsense"):
+    with pytest.raises(
+        InputError, match="tf/0, seed 0, fine-tuned: --task nonsense"
+    ):  # one set is not looked at before
         suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], jobs=2, task="nonsense", **TUNE)
 
 
@@ -177,7 +192,7 @@ def test_fits_side_by_side_are_interrupted_and_go_on(sets: Path, model: Path, tm
         assert process.stderr is not None
         said = process.stderr.read()
     assert process.returncode == 130
-    assert "Stopping the fits that run" in said
+    assert "Stopping what runs" in said
     assert "the same command goes on from here" in said
     assert last_checkpoint(out / "runs/tf/0/seed0") is not None
     assert "Stopping after this step" in log.read_text()

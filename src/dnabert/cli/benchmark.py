@@ -13,6 +13,7 @@ from dnabert.cli.options import (
     Device,
     Features,
     FromScratch,
+    Graphs,
     Keep,
     LabelColumns,
     OneBaseline,
@@ -49,11 +50,13 @@ def benchmark(
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="As in finetune.", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="As in finetune.", min=0.0)] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", help="Fits at the same time; a small model leaves most of a GPU idle.", min=1)
+        int,
+        typer.Option("--jobs", help="Fits and baselines at a time; a small model leaves much of a GPU idle.", min=1),
     ] = 1,
     overwrite: Overwrite = False,
     device: Device = "auto",
     precision: Precision = "auto",
+    graphs: Graphs = True,
 ) -> None:
     """Fine-tune on every data set of a folder and print one table; run it again to go on where it stopped."""
     from dnabert.training import suite as training
@@ -78,10 +81,12 @@ def benchmark(
             baselines=beside(baselines, baseline),
             device=device,
             precision=precision,
+            graphs=graphs,
             **{name: value for name, value in chosen.items() if value is not None},
         )
     except KeyboardInterrupt:
-        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        without = ", without --overwrite," * overwrite
+        print(f"Stopped; the same command{without} goes on from here.", file=sys.stderr)
         raise typer.Exit(130) from None
     _print(lines)
     print(f"Results: {out / training.RESULTS}")

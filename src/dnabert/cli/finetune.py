@@ -14,6 +14,7 @@ from dnabert.cli.options import (
     Features,
     FromScratch,
     GenomeFile,
+    Graphs,
     Keep,
     LabelColumns,
     LabelsFile,
@@ -102,6 +103,7 @@ def finetune(
     device: Device = "auto",
     precision: Precision = "auto",
     log_every: Annotated[int, typer.Option("--log-every", help="Steps between log lines.", min=1)] = 50,
+    graphs: Graphs = True,
 ) -> None:
     """Fine-tune a model on labelled sequences; keep the checkpoint that is best on dev."""
     from dnabert.cli.report import print_comparison, print_evaluation
@@ -141,6 +143,7 @@ def finetune(
         device=device,
         precision=precision,
         log_every=log_every,
+        graphs=graphs,
     )
     if not result.finished:
         print("Stopped; go on with the same command and --resume.", file=sys.stderr)

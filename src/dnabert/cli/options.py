@@ -13,6 +13,10 @@ Device = Annotated[str, typer.Option("--device", help="auto (CUDA if there is on
 Precision = Annotated[
     str, typer.Option("--precision", help="auto (bfloat16 where the processor computes in it), float32 or bfloat16.")
 ]
+Graphs = Annotated[
+    bool,
+    typer.Option("--graphs/--no-graphs", help="On a GPU record steps of one shape as CUDA graphs, where it gains."),
+]
 BatchTokens = Annotated[
     int | None, typer.Option("--batch-tokens", help="Tokens computed at a time: fewer take less memory.", min=1)
 ]

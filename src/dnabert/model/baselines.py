@@ -180,7 +180,7 @@ def save(baseline: Baseline, folder: str | os.PathLike[str], record: dict[str, A
         "command": sys.argv,
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in baseline.network.state_dict().items()}
-    with replacing_files(folder) as temporary:
+    with replacing_files(folder, last=RECORD) as temporary:
         try:
             save_file(weights, temporary / WEIGHTS)
         except SafetensorError as error:  # a full disk, among others

@@ -175,7 +175,7 @@ def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finet
         folders[name] = folder
         if complete:
             say(f"{name}: complete")
-        elif not _train(name, folder, read, options):
+        elif not _train(name, folder, options, read):
             return result._replace(finished=False)
     return _compare(result, folders, read, options)
 
@@ -196,7 +196,7 @@ def train_one(name: str, **options: Any) -> bool:
         False if the user interrupted it.
     """
     options = _as_made(defaults() | options)
-    return _train(name, Path(options["out"]) / FOLDER / name, _read(options), options)
+    return _train(name, Path(options["out"]) / FOLDER / name, options)
 
 
 class _Read(NamedTuple):
@@ -218,8 +218,8 @@ def _read(options: dict[str, Any]) -> _Read:
     return _Read(parts, [None if part is None else targets.truth(part, task) for part in parts], task)
 
 
-def _train(name: str, folder: Path, read: _Read, options: dict[str, Any]) -> bool:
-    """Train a baseline; return False if the user interrupted it.
+def _train(name: str, folder: Path, options: dict[str, Any], read: _Read | None = None) -> bool:
+    """Train a baseline, on rows that are read where they are not given; return False if the user interrupted it.
 
     Of the model from random weights all are learned, with the rate for that, whatever was learned of the model: an
     encoder that stays random tells nothing of what pre-training is worth.
@@ -230,14 +230,14 @@ def _train(name: str, folder: Path, read: _Read, options: dict[str, Any]) -> boo
             options = options | {"learning_rate": None, "rank": RANK}
         own = {"method": "full", "keep": "all", "from_scratch": True}
         return finetune(**options | own | {"out": folder, "resume": begun, "overwrite": False}).finished
-    (train, dev, _), (of_train, of_dev, _) = read.parts, read.truths
+    parts, (of_train, of_dev, _), task = read or _read(options)
     assert of_train is not None
     assert of_dev is not None
     trained = training.train(
         name,
-        (train, dev),
+        (parts.train, parts.dev),
         (of_train, of_dev),
-        read.task,
+        task,
         strand=options["strand"] or "given",
         seed=options["seed"],
         class_weights=options["class_weights"],

@@ -146,6 +146,7 @@ def finetune(
     device: str = "auto",
     precision: str = "auto",
     log_every: int = 50,
+    graphs: bool = True,
 ) -> Finetuned:
     """Fine-tune a model on labelled sequences; keep the checkpoint that is best on dev.
 
@@ -227,6 +228,8 @@ def finetune(
         As in `dnabert.pretrain`.
     log_every : int
         Steps between log lines.
+    graphs : bool
+        On a GPU record steps on batches of one shape as CUDA graphs, where that gains (`dnabert.training.graphs`).
 
     Returns
     -------
@@ -245,64 +248,99 @@ def finetune(
     initial.check_apart(model, out)
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
-    check_options(options)
-    parts, found = read_splits(data, **{name: options[name] for name in READ_BY})
-    truths = [None if part is None else targets.truth(part, found) for part in parts]
-    _check_values(_known(truths[0]))
-    both = method == "auto" and _few(parts, found, options)
-    method = "full" if method == "auto" else method
-    features = features or FEATURES[method]
-    if method == "frozen":
-        _check_frozen(found, features, long)
-    strand = strand or "given"
-    start = partial(
-        initial.load,
-        model,
-        found,
-        parts,
-        strand=strand,
-        long=long,
-        window=window,
-        keep=keep,
-        from_scratch=from_scratch,
-        dropout=dropout,
-        seed=seed,
-    )
-    loaded = start(features=features)
-    if method == "lora" and rank > (hidden := loaded.model.config.hidden_size):
-        raise InputError(f"--rank {rank}: matrices of {hidden} rows at most are required, the model's hidden size")
-    steps_an_epoch = math.ceil(parts.train.rows / (batch_size * processes.count()))
-    settings = settings_asked(options) | {
-        "task": found.kind,
-        "features": features,
-        "method": "auto" if both else method,
-        "epochs": epochs or passes_for(steps_an_epoch, FEWEST_STEPS, EPOCHS),
-        "learning_rate": learning_rate or RATES[method] * (768 / loaded.model.config.hidden_size) ** 2,
-    }
+    plan = _plan(options)
+    parts, method = plan.parts, plan.method
     where = training_device(device)
     if class_weights:
-        loaded.model.class_weights = torch.from_numpy(weights_of(_known(truths[0]))).to(where)
+        plan.loaded.model.class_weights = plan.loaded.model.class_weights.to(where)
     dtype = choose_precision(precision, where)
     # layers laid out for inference would not see the weights change
-    started = engine.start(loaded, device, precision) if method == "frozen" else Engine(loaded, where, dtype)
-    job = _Job(started, parts, truths, settings, start_run(out, settings, resume, overwrite))
-    words = "all weights, or the head alone if that is better on dev" if both else method
+    started = engine.start(plan.loaded, device, precision) if method == "frozen" else Engine(plan.loaded, where, dtype)
+    job = _Job(started, parts, plan.truths, plan.settings, start_run(out, plan.settings, resume, overwrite))
+    words = "all weights, or the head alone if that is better on dev" if plan.both else method
     what = words if keep == "all" else f"{words}, its k-mers alone"
     say(
         f"Fine-tuning {'from scratch' if from_scratch else model} ({what}) on {parts.train.rows:,} rows, "
-        f"{_words(found)}, strand {strand}; {describe(where, job.engine.precision)}"
+        f"{_words(plan.task)}, strand {plan.settings['strand']}; {describe(where, job.engine.precision)}"
     )
     warning = leakage.warning(leakage.check(parts))
     if warning:
         say(warning)
     began = time.monotonic()
-    log = _fit_frozen(job) if method == "frozen" else _train(job, resume, log_every)
+    log = _fit_frozen(job) if method == "frozen" else _train(job, resume, log_every, graphs)
     if log is None or not processes.is_first():
-        return Finetuned(job.folder, found, None, None, finished=log is not None)
-    if both:
-        job, log = _or_frozen(job, log, start(features=FEATURES["frozen"]), device, precision)
+        return Finetuned(job.folder, plan.task, None, None, finished=log is not None)
+    if plan.both:
+        job, log = _or_frozen(job, log, plan.load(features=FEATURES["frozen"]), device, precision)
     evaluations = _finish(job, log, time.monotonic() - began)
-    return Finetuned(job.folder, found, evaluations["dev"], evaluations["test"], finished=True)
+    return Finetuned(job.folder, plan.task, evaluations["dev"], evaluations["test"], finished=True)
+
+
+class _Plan(NamedTuple):
+    """A run before anything of it is written.
+
+    Attributes
+    ----------
+    task : Task
+    parts : Splits
+    truths : list of Truth or None
+    method : str
+        `full`, `lora` or `frozen`.
+    both : bool
+        Try the head alone too.
+    load : callable
+        Takes `features`, returns the model to start from.
+    loaded : Checkpoint
+        What it returned.
+    settings : dict
+    """
+
+    task: Task
+    parts: Splits
+    truths: list[Truth | None]
+    method: str
+    both: bool
+    load: Callable[..., Checkpoint]
+    loaded: Checkpoint
+    settings: dict[str, Any]
+
+
+def _plan(options: dict[str, Any]) -> _Plan:
+    """Read the rows, load the model, decide what is left to decide; raise InputError where they do not go together."""
+    check_options(options)
+    parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
+    truths = [None if part is None else targets.truth(part, task) for part in parts]
+    _check_values(_known(truths[0]))
+    asked = options["method"]
+    both = asked == "auto" and _few(parts, task, options)
+    method = "full" if asked == "auto" else asked
+    features = options["features"] or FEATURES[method]
+    if method == "frozen":
+        _check_frozen(task, features, options["long"])
+    given = {name: options[name] for name in ("long", "window", "keep", "from_scratch", "dropout", "seed")}
+    load = partial(initial.load, options["model"], task, parts, strand=options["strand"] or "given", **given)
+    loaded = load(features=features)
+    hidden = loaded.model.config.hidden_size
+    if method == "lora" and options["rank"] > hidden:
+        raise InputError(
+            f"--rank {options['rank']}: matrices of {hidden} rows at most are required, the model's hidden size"
+        )
+    if options["class_weights"]:
+        loaded.model.class_weights = torch.from_numpy(weights_of(_known(truths[0])))
+    steps_an_epoch = math.ceil(parts.train.rows / (options["batch_size"] * processes.count()))
+    settings = settings_asked(options) | {
+        "task": task.kind,
+        "features": features,
+        "method": "auto" if both else method,
+        "epochs": options["epochs"] or passes_for(steps_an_epoch, FEWEST_STEPS, EPOCHS),
+        "learning_rate": options["learning_rate"] or RATES[method] * (768 / hidden) ** 2,
+    }
+    return _Plan(task, parts, truths, method, both, load, loaded, settings)
+
+
+def check(**options: Any) -> None:
+    """Raise InputError where a fine-tuning with these options would, before it is written or trained."""
+    _plan(defaults() | options)
 
 
 def defaults() -> dict[str, Any]:
@@ -393,7 +431,7 @@ class _Job(NamedTuple):
     folder: Path
 
 
-def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
+def _train(job: _Job, resume: bool, log_every: int, graphs: bool) -> list[Metrics] | None:
     """Train to the end and return the log; None if the user interrupted it."""
     settings, loaded, where = job.settings, job.engine.checkpoint, job.engine.device
     truth = _known(job.truths[0])
@@ -442,7 +480,7 @@ def _train(job: _Job, resume: bool, log_every: int) -> list[Metrics] | None:
         evaluation=lambda _: _on_dev(job.engine, job.parts.dev, _known(job.truths[1]), scale),
         in_order=False,
         rate_of=None if decay == 1 else _layer_rates(loaded.model.config.num_hidden_layers, decay),
-        graphs=_can_be_recorded(job, accumulate),
+        graphs=graphs and _can_be_recorded(job, accumulate),
         callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
     )
     say(f"{settings['epochs']} epochs, batches of {size}, peak rate {settings['learning_rate']:.2g}")

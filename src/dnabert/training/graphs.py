@@ -10,18 +10,20 @@ from typing import Any, NamedTuple
 
 import torch
 
+from dnabert.errors import InputError
 from dnabert.progress import say
 
 BEFORE = 2
-"""Batches of a shape that are computed as they come, before the next one is recorded: what lengths chance to add up to
-seldom comes back."""
+"""Batches of a shape that are computed as they come, before the next one is recorded."""
+SHARE = 8
+"""One in so many steps at least have a shape that is recorded: what lengths chance to add up to seldom comes back."""
 MOST = 4
-"""Graphs that are kept. Each holds the memory of a step."""
+"""Graphs that are kept."""
 MOST_TOKENS = 16_384
 """Tokens of a batch above which kernels take longer than to launch them."""
 
 
-class _Graph(NamedTuple):
+class Graph(NamedTuple):
     """A recorded step, and the tensors that it reads and writes."""
 
     graph: torch.cuda.CUDAGraph
@@ -33,7 +35,7 @@ class _Graph(NamedTuple):
 class Graphs:
     """Training steps, of which those on shapes that come again are recorded and replayed.
 
-    What a step computes is the same either way, dropout included.
+    What a step computes is the same either way, dropout included. Where memory runs short, all goes on without graphs.
 
     Parameters
     ----------
@@ -47,15 +49,51 @@ class Graphs:
     def __init__(self, model: torch.nn.Module, step: Callable[[Mapping[str, Any]], torch.Tensor]) -> None:
         self.model, self.step = model, step
         self.seen: Counter[tuple[Any, ...]] = Counter()
-        self.recorded: dict[tuple[Any, ...], _Graph] = {}
-        self.failed = False
+        self.recorded: dict[tuple[Any, ...], Graph] = {}
+        self.stopped = False
 
     def __call__(self, inputs: Mapping[str, Any]) -> torch.Tensor:
         """Compute the loss and the gradients of a batch."""
         shape = tuple((name, part.shape if torch.is_tensor(part) else part) for name, part in inputs.items())
-        if shape not in self.recorded and not self._record(shape, inputs):
-            return self.step(inputs)
-        recorded = self.recorded[shape]
+        if shape in self.recorded:
+            return self._replay(self.recorded[shape], inputs)
+        self.seen[shape] += 1
+        try:
+            if not self._comes_again(shape) or len(inputs["input_ids"]) > MOST_TOKENS:
+                return self.step(inputs)
+            self.recorded[shape] = self._record(inputs)
+            return self._replay(self.recorded[shape], inputs)
+        except torch.OutOfMemoryError:
+            if self.stopped:
+                raise
+        self._stop()
+        return self.step(inputs)
+
+    def _comes_again(self, shape: tuple[Any, ...]) -> bool:
+        count = self.seen[shape]
+        often = count > BEFORE and count * SHARE >= self.seen.total()
+        return often and len(self.recorded) < MOST and not self.stopped
+
+    def _record(self, inputs: Mapping[str, Any]) -> Graph:
+        """Record the step, which computes nothing. Graphs share their memory: one is over before the next begins."""
+        own = {name: part.clone() for name, part in inputs.items() if torch.is_tensor(part)}
+        pool = next((one.graph.pool() for one in self.recorded.values()), None)
+        try:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=pool):
+                loss = self.step({**inputs, **own})
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"a training step cannot be recorded as a CUDA graph ({reason}); go on with --no-graphs, and --resume "
+                "where there is a checkpoint"
+            ) from error
+        gradients = [(one, one.grad) for one in self.model.parameters() if one.grad is not None]
+        return Graph(graph, own, loss, gradients)
+
+    def _replay(self, recorded: Graph, inputs: Mapping[str, Any]) -> torch.Tensor:
         for name, tensor in recorded.inputs.items():
             tensor.copy_(inputs[name])
         recorded.graph.replay()
@@ -63,23 +101,10 @@ class Graphs:
             parameter.grad = gradient
         return recorded.loss
 
-    def _record(self, shape: tuple[Any, ...], inputs: Mapping[str, Any]) -> bool:
-        """Record the step if its shape came often enough; say whether it is recorded."""
-        if self.failed or len(self.recorded) == MOST or len(inputs["input_ids"]) > MOST_TOKENS:
-            return False
-        self.seen[shape] += 1
-        if self.seen[shape] <= BEFORE:
-            return False
-        own = {name: part.clone() for name, part in inputs.items() if torch.is_tensor(part)}
-        try:
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                loss = self.step({**inputs, **own})
-        except RuntimeError as error:  # memory ran short, or the driver cannot
-            self.failed = True
-            self.model.zero_grad()
-            say(f"Warning: training goes on without CUDA graphs ({str(error).partition(chr(10))[0]})")
-            return False
-        gradients = [(one, one.grad) for one in self.model.parameters() if one.grad is not None]
-        self.recorded[shape] = _Graph(graph, own, loss, gradients)
-        return True
+    def _stop(self) -> None:
+        """Give the memory of the graphs back and record no more."""
+        self.stopped = True
+        self.recorded.clear()
+        self.model.zero_grad()
+        torch.cuda.empty_cache()
+        say("Warning: memory is too short for CUDA graphs; training goes on without them")

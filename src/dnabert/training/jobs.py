@@ -31,11 +31,14 @@ class Job(NamedTuple):
         Where what it says goes, if it has a process of its own.
     run : callable
         The work; can be pickled.
+    after : tuple of str
+        Names of work that is to be done before.
     """
 
     name: str
     log: Path
     run: Callable[[], None]
+    after: tuple[str, ...] = ()
 
 
 def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
@@ -46,7 +49,7 @@ def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
     Parameters
     ----------
     work : sequence of Job
-        May be none.
+        One or more; what stands first begins first, as far as it can.
     jobs : int
         How many run at a time.
 
@@ -56,12 +59,12 @@ def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
         What the work raised, or that its process ended before its time.
     """
     context = multiprocessing.get_context("spawn")
-    threads = max(1, torch.get_num_threads() // max(1, min(jobs, len(work))))
+    threads = max(1, torch.get_num_threads() // min(jobs, len(work)))
     waiting, running = list(work), dict[Connection, tuple[Job, Any]]()
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                job = waiting.pop(0)
+            while len(running) < jobs and (job := _next(waiting, running)) is not None:
+                waiting.remove(job)
                 job.log.parent.mkdir(parents=True, exist_ok=True)
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_aside, args=(job, threads, theirs), daemon=True)
@@ -83,12 +86,18 @@ def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
                 yield job.name
     finally:
         if running:
-            say("Stopping the fits that run; each saves a checkpoint first.")
+            say("Stopping what runs; fine-tunings save a checkpoint first.")
         for _, process in running.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
         for _, process in running.values():
             process.join()
+
+
+def _next(waiting: Sequence[Job], running: dict[Connection, tuple[Job, Any]]) -> Job | None:
+    """Find the first work that waits for no other."""
+    left = {job.name for job in (*waiting, *(job for job, _ in running.values()))}
+    return next((job for job in waiting if left.isdisjoint(job.after)), None)
 
 
 def _aside(job: Job, threads: int, result: Connection) -> None:

@@ -19,9 +19,9 @@ from dnabert.files import claim_folder, replacing
 from dnabert.model.checkpoint import RECORD, in_full, read_record
 from dnabert.progress import say
 from dnabert.sequence import tables
-from dnabert.training import compare, initial, published, splits, targets
-from dnabert.training.data import READ_BY, as_list, read_splits
-from dnabert.training.finetune import UNUSED, check_options, defaults, finetune
+from dnabert.training import compare, initial, published, splits
+from dnabert.training.data import as_list
+from dnabert.training.finetune import UNUSED, check, check_options, finetune
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.metrics import MAIN
 from dnabert.training.trainer import RUN, changes, last_checkpoint
@@ -90,6 +90,7 @@ def benchmark(
     jobs: int = 1,
     overwrite: bool = False,
     baselines: bool | str | Sequence[str] = False,
+    graphs: bool = True,
     **options: Any,
 ) -> list[Summary]:
     """Fine-tune a model on each data set of a folder. A run that was stopped goes on where it was.
@@ -114,13 +115,15 @@ def benchmark(
     label : str or sequence of str
         Columns of labels, `label` by default.
     jobs : int
-        Fits at the same time, each in a process of its own that gets its share of the cores and writes what it says to
-        `logs`. A small model leaves most of a GPU idle. A script that asks for several is to have its own work under
-        `if __name__ == "__main__"`, as with all of Python's `multiprocessing`.
+        Fits, and their baselines, at the same time, each in a process of its own that gets its share of the cores and
+        writes what it says to `logs`. A small model leaves much of a GPU idle. A script that asks for several is to
+        have its own work under `if __name__ == "__main__"`, as with all of Python's `multiprocessing`.
     overwrite : bool
         Start anew.
     baselines : bool, str or sequence of str
         As in `finetune`; a folder that is complete without them gets them when they are asked for later.
+    graphs : bool
+        As in `finetune`.
     **options
         For `finetune`.
 
@@ -148,15 +151,18 @@ def benchmark(
             "name another folder, or another --only"
         )
     shares = CURVE if protocol == "dream" else (1.0,)
-    drawn = set(beside) - {"kmers"}
-    if options.get("method") == "frozen" and seeds > 1 and rows is None and protocol == "gue" and not drawn:
+    drawn = set(beside) - {"kmers"} or rows is not None or protocol == "dream"
+    drawn = drawn or options.get("from_scratch") or options.get("keep", "all") != "all"
+    if options.get("method") == "frozen" and seeds > 1 and not drawn:
         say("Warning: --method frozen draws nothing at random; its fits are the same with every seed (--seeds 1)")
     fits = [Fit(name, data, seed, share) for name, data in wanted for share in shares for seed in range(seeds)]
     places = {fit: _place(Path(out), fit, len(shares) > 1) for fit in fits}
-    run = partial(_Run, model=model, protocol=protocol, rows=rows, label=label, options=options)
-    _check_sets([run(fit, place) for fit, place in places.items() if overwrite or not _is_done(place, beside)])
+    run = partial(_Run, model=model, protocol=protocol, rows=rows, label=label, options=options | {"graphs": graphs})
     settings = {"suite": str(Path(suite).resolve()), "model": in_full(model), "protocol": protocol, "rows": rows}
     settings |= {"label": label or None} | options
+    if not overwrite:
+        _check_folder(out, settings)  # a taken folder is refused before anything is read
+    _check_sets([run(fit, place) for fit, place in places.items() if overwrite or not _is_done(place, beside)])
     folder = _claim(out, settings, overwrite)
 
     def write() -> int:
@@ -173,7 +179,7 @@ def benchmark(
             complete = write()
     elif left:
         say(f"{len(left)} fits, {jobs} at a time; what each says is in {folder / 'logs'}")
-        for done in _in_stages([run(fit, places[fit]) for fit in left], beside, jobs, folder / "logs"):
+        for done in side_by_side(_work([run(fit, places[fit]) for fit in left], beside, folder / "logs"), jobs):
             complete = write()
             say(f"{done}: done ({complete} of {len(fits)} complete)")
     return summarise(folder)
@@ -249,21 +255,27 @@ def _dream_sets(suite: Path) -> list[tuple[str, Path]]:
     return list(found.items())
 
 
-def _claim(out: str | os.PathLike[str], settings: dict[str, Any], overwrite: bool) -> Path:
-    """Take the output folder, or go on in that of the same suite, model and settings."""
+def _check_folder(out: str | os.PathLike[str], settings: dict[str, Any]) -> None:
+    """Raise InputError if the output folder is taken, but by a run of the same suite, model and settings."""
     path = Path(out) / RUN
-    if path.is_file() and not overwrite:
-        before = json.loads(path.read_text())
-        before.pop("baselines", None)  # stood here once; they are asked for anew each time
-        shown = changes(before, dict.fromkeys(before) | settings)
-        if shown:
-            raise InputError(f"{out}: this folder holds another run, its {shown}; name another --out, or --overwrite")
-        return Path(out)
-    folder = claim_folder(out, overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(settings, indent=2) + "\n")
-    return folder
+    if not path.is_file():
+        claim_folder(out)
+        return
+    before = json.loads(path.read_text())
+    before.pop("baselines", None)  # stood here once; they are asked for anew each time
+    shown = changes(before, dict.fromkeys(before) | settings)
+    if shown:
+        raise InputError(f"{out}: this folder holds another run, its {shown}; name another --out, or --overwrite")
+
+
+def _claim(out: str | os.PathLike[str], settings: dict[str, Any], overwrite: bool) -> Path:
+    """Take the output folder, or go on with what is there."""
+    path = Path(out) / RUN
+    if overwrite or not path.is_file():
+        claim_folder(out, overwrite).mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(settings, indent=2) + "\n")
+    return Path(out)
 
 
 class _Run(NamedTuple):
@@ -296,48 +308,47 @@ class _Run(NamedTuple):
             raise KeyboardInterrupt
 
     def baseline(self, name: str) -> None:
-        """Train one baseline."""
-        if not compare.train_one(name, **self.settings()):
+        """Train one baseline beside the model, if it can do the task and is not there."""
+        if compare.missing(self.place, (name,)) and not compare.train_one(name, **self.settings()):
             raise KeyboardInterrupt
 
 
 def _check_sets(runs: Sequence[_Run]) -> None:
     """Read each of several sets once: what is refused is refused before the first fit, not after hours."""
     sets = {run.fit.name: run for run in runs}
-    if len(sets) == 1:
-        return  # its fit comes at once
+    if len(sets) < 2:
+        return  # the fit of one comes at once
+    say(f"Looking at {len(sets)} data sets")
     for name, run in sets.items():
-        options = defaults() | run.settings()
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # the fit says it again
-                parts, task = read_splits(options["data"], **{one: options[one] for one in READ_BY})
-                for part in parts:
-                    if part is not None:
-                        targets.truth(part, task)
+                check(**run.settings())
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
 
 
-def _in_stages(runs: Sequence[_Run], beside: Sequence[str], jobs: int, logs: Path) -> Iterator[str]:
-    """Fine-tune all, then train each baseline as work of its own, then compare; name what is done.
+def _work(runs: Sequence[_Run], beside: Sequence[str], logs: Path) -> list[Job]:
+    """List what is left: of each fit the model, then each baseline as work of its own, then what compares them.
 
-    What takes longest begins first, so that it is not what all wait for in the end.
+    The largest set stands first, so that it is not what all wait for in the end.
     """
-    runs = sorted(runs, key=lambda run: -_bytes(run.fit))
-
-    def job(run: _Run, does: Callable[[], None], name: str) -> Job:
+    work = []
+    for run in sorted(runs, key=lambda run: -_bytes(run.fit)):
         place = logs / run.fit.name / f"share{run.fit.share:g}-seed{run.fit.seed}"
-        return Job(f"{run.fit.words}, {name}", place.with_name(f"{place.name}-{name}.log"), does)
 
-    yield from side_by_side(
-        [job(run, partial(run.beside, ()), compare.FINETUNED) for run in runs if not (run.place / RECORD).is_file()],
-        jobs,
-    )
-    yield from side_by_side(
-        [job(run, partial(run.baseline, name), name) for run in runs for name in compare.missing(run.place, beside)],
-        jobs,
-    )
-    yield from side_by_side([job(run, partial(run.beside, beside), "comparison") for run in runs if beside], jobs)
+        def add(
+            name: str, does: Callable[[], None], after: tuple[str, ...], run: _Run = run, place: Path = place
+        ) -> str:
+            work.append(Job(f"{run.fit.words}, {name}", place.with_name(f"{place.name}-{name}.log"), does, after))
+            return work[-1].name
+
+        made = (run.place / RECORD).is_file()
+        model = () if made else (add(compare.FINETUNED, partial(run.beside, ()), ()),)
+        left = compare.missing(run.place, beside) if made else beside
+        baselines = tuple(add(name, partial(run.baseline, name), model) for name in left)
+        if beside:
+            add("comparison", partial(run.beside, beside), (*model, *baselines))
+    return work
 
 
 def _bytes(fit: Fit) -> float:

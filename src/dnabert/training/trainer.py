@@ -391,6 +391,8 @@ def train_to_end(trainer: PackedTrainer, folder: Path, stop: StopOnInterrupt, re
             f"{folder}: a loader process ended ({reason}); go on with the same command and --resume, with fewer "
             "--workers if memory ran short"
         ) from error
+    finally:
+        trainer.graphs = None  # their memory, and what holds the trainer
     return not stop.asked
 
 
