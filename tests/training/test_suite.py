@@ -92,9 +92,9 @@ def test_fits_side_by_side_are_the_same_fits(
     for name in ("prom/prom_core_tata", "tf/0"):
         first, *others, last = (one for which, one, _ in done if which == name)
         assert (first, sorted(others), last) == ("fine-tuned", ["from-scratch", "kmers"], "comparison")
-    assert "epochs, batches" not in said  # what each fit says is in its log
+    assert "batches of" not in said  # what each fit says is in its log
     for name in ("fine-tuned", "from-scratch"):
-        assert "epochs, batches" in (tmp_path / f"together/logs/tf/0/share1-seed0-{name}.log").read_text()
+        assert "1 epoch, batches of" in (tmp_path / f"together/logs/tf/0/share1-seed0-{name}.log").read_text()
     before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "together/runs").rglob("*"))
     assert suite.benchmark(sets, model, tmp_path / "together", jobs=2, **asked) == alone
     assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "together/runs").rglob("*")) == before

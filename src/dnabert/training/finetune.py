@@ -483,7 +483,8 @@ def _train(job: _Job, resume: bool, log_every: int, graphs: bool) -> list[Metric
         graphs=graphs and _can_be_recorded(job, accumulate),
         callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
     )
-    say(f"{settings['epochs']} epochs, batches of {size}, peak rate {settings['learning_rate']:.2g}")
+    epochs = settings["epochs"]
+    say(f"{epochs} epoch{'s' * (epochs > 1)}, batches of {size}, peak rate {settings['learning_rate']:.2g}")
     with within_memory(f"{where} has no memory for --batch-size {size}; give {max(size // 2, 1)} and a new --out"):
         if not train_to_end(trainer, job.folder, stop, resume):
             return None

@@ -178,7 +178,7 @@ def benchmark(
             run(fit, places[fit]).beside(beside)
             complete = write()
     elif left:
-        say(f"{len(left)} fits, {jobs} at a time; what each says is in {folder / 'logs'}")
+        say(f"{len(left)} fit{'s' * (len(left) > 1)}, {jobs} at a time; what each says is in {folder / 'logs'}")
         for done in side_by_side(_work([run(fit, places[fit]) for fit in left], beside, folder / "logs"), jobs):
             complete = write()
             say(f"{done}: done ({complete} of {len(fits)} complete)")
@@ -332,22 +332,19 @@ def _work(runs: Sequence[_Run], beside: Sequence[str], logs: Path) -> list[Job]:
 
     The largest set stands first, so that it is not what all wait for in the end.
     """
-    work = []
+
+    def job(run: _Run, name: str, does: Callable[[], None], after: Sequence[Job] = ()) -> Job:
+        log = logs / run.fit.name / f"share{run.fit.share:g}-seed{run.fit.seed}-{name}.log"
+        return Job(f"{run.fit.words}, {name}", log, does, tuple(one.name for one in after))
+
+    work: list[Job] = []
     for run in sorted(runs, key=lambda run: -_bytes(run.fit)):
-        place = logs / run.fit.name / f"share{run.fit.share:g}-seed{run.fit.seed}"
-
-        def add(
-            name: str, does: Callable[[], None], after: tuple[str, ...], run: _Run = run, place: Path = place
-        ) -> str:
-            work.append(Job(f"{run.fit.words}, {name}", place.with_name(f"{place.name}-{name}.log"), does, after))
-            return work[-1].name
-
         made = (run.place / RECORD).is_file()
-        model = () if made else (add(compare.FINETUNED, partial(run.beside, ()), ()),)
+        model = [] if made else [job(run, compare.FINETUNED, partial(run.beside, ()))]
         left = compare.missing(run.place, beside) if made else beside
-        baselines = tuple(add(name, partial(run.baseline, name), model) for name in left)
-        if beside:
-            add("comparison", partial(run.beside, beside), (*model, *baselines))
+        baselines = [job(run, name, partial(run.baseline, name), model) for name in left]
+        compared = [job(run, "comparison", partial(run.beside, beside), [*model, *baselines])] if beside else []
+        work += [*model, *baselines, *compared]
     return work
 
 
