@@ -80,31 +80,57 @@ def test_every_set_that_can_be_trained_is(
 def test_fits_side_by_side_are_the_same_fits(
     sets: Path, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    asked = {"seeds": 1, "baselines": ["from-scratch", "kmers"], **TUNE}
+    asked: dict[str, Any] = {"only": ["tf"], "seeds": 1, "baselines": ["from-scratch", "kmers"], **TUNE}
     alone = suite.benchmark(sets, model, tmp_path / "alone", **asked)
     capfd.readouterr()
     together = suite.benchmark(sets, model, tmp_path / "together", jobs=2, **asked)
     said = capfd.readouterr().err
     assert together == alone
     # the model, then each baseline as work of its own, then what compares them
-    done = re.findall(r"(\S+), seed 0, (\S+): done \((\d) of 2 complete\)", said)
-    assert done[-1][-1] == "2"
-    for name in ("prom/prom_core_tata", "tf/0"):
-        first, *others, last = (one for which, one, _ in done if which == name)
-        assert (first, sorted(others), last) == ("fine-tuned", ["from-scratch", "kmers"], "comparison")
-    assert "batches of" not in said  # what each fit says is in its log
+    first, *others, last = re.findall(r"tf/0, seed 0, (\S+): done \((\d) of 1 complete\)", said)
+    assert (first, sorted(others), last) == (
+        ("fine-tuned", "0"),
+        [("from-scratch", "0"), ("kmers", "0")],
+        ("comparison", "1"),
+    )
+    assert "batches of" not in said  # what each says is in its log
     for name in ("fine-tuned", "from-scratch"):
         assert "1 epoch, batches of" in (tmp_path / f"together/logs/tf/0/share1-seed0-{name}.log").read_text()
     before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "together/runs").rglob("*"))
     assert suite.benchmark(sets, model, tmp_path / "together", jobs=2, **asked) == alone
     assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "together/runs").rglob("*")) == before
-    # a killed suite goes on with what is missing
-    shutil.rmtree(tmp_path / "together/runs/tf/0/seed0/baselines/kmers")
-    (tmp_path / "together/runs/tf/0/seed0/comparison.json").unlink()
-    capfd.readouterr()
-    assert suite.benchmark(sets, model, tmp_path / "together", jobs=2, **asked) == alone
-    said = capfd.readouterr().err
-    assert re.findall(r"(\S+), seed 0, (\S+): done", said) == [("tf/0", "kmers"), ("tf/0", "comparison")]
+
+
+def test_what_is_left_of_a_suite_in_the_order_it_is_done_in(sets: Path, model: Path, tmp_path: Path) -> None:
+    (sets / "tf/0/train.csv").write_text((sets / "tf/0/train.csv").read_text() + "ACGTACGTACGT,1\n")
+    made = tmp_path / "out/runs/tf/0/seed0"
+    suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], baselines="kmers", **TUNE)
+    fits = [suite.Fit(name, sets / name, seed, 1.0) for name in ("prom/prom_core_tata", "tf/0") for seed in (0, 1)]
+    runs = [suite._Run(one, suite._place(tmp_path / "out", one, False), model, "gue", None, (), TUNE) for one in fits]
+
+    def left(beside: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+        return [(job.name, job.after) for job in suite._work(runs, beside, tmp_path / "logs")]
+
+    tf, prom = "tf/0, seed", "prom/prom_core_tata, seed"
+    # the larger set first; nothing is done before what it rests on; what is there is not made again
+    assert left(()) == [(f"{tf} 1, fine-tuned", ()), (f"{prom} 0, fine-tuned", ()), (f"{prom} 1, fine-tuned", ())]
+    work = left(("kmers", "residual"))
+    assert work[:2] == [(f"{tf} 0, residual", ()), (f"{tf} 0, comparison", (f"{tf} 0, residual",))]
+    model_, *others = (f"{tf} 1, {name}" for name in ("fine-tuned", "kmers", "residual", "comparison"))
+    assert work[2:6] == [
+        (model_, ()),
+        (others[0], (model_,)),
+        (others[1], (model_,)),
+        (others[2], (model_, others[0], others[1])),
+    ]
+    # a suite that was killed goes on with what is missing
+    shutil.rmtree(made / "baselines/kmers")
+    (made / "comparison.json").unlink()
+    assert left(("kmers",))[:2] == [(f"{tf} 0, kmers", ()), (f"{tf} 0, comparison", (f"{tf} 0, kmers",))]
+    runs[2].baseline("kmers")
+    assert checkpoint.read_record(made / "baselines/kmers")["name"] == "kmers"
+    runs[2].beside(("kmers",))
+    assert [one["name"] for one in compare.read_table(made)] == ["fine-tuned", "kmers"]
     with pytest.raises(InputError, match="no data set is left"):
         suite.benchmark(sets, model, tmp_path / "none", jobs=2, only=["nothing"], **TUNE)
 
