@@ -129,9 +129,17 @@ def test_what_seldom_comes_again_is_not_recorded() -> None:
     for one in range(2000):
         run(graphs, 1000 + one % (2 * SHARE))
     assert not graphs.recorded
+
+
+def test_what_is_too_large_to_gain_is_not_recorded() -> None:
+    model = Model()
+    graphs = OnCpu(model, model.step)
     for _ in range(BEFORE + 2):
-        run(graphs, MOST_TOKENS + 1)  # too large to gain
+        run(graphs, MOST_TOKENS + 1)
     assert not graphs.recorded
+    for _ in range(BEFORE + 2):
+        run(graphs, MOST_TOKENS)
+    assert len(graphs.recorded) == 1
 
 
 def test_no_more_graphs_are_kept_than_said() -> None:
