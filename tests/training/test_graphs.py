@@ -88,10 +88,8 @@ class Model(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.tensor(2.0))
-        self.computed: list[int] = []
 
     def step(self, inputs: Any) -> torch.Tensor:
-        self.computed.append(len(inputs["input_ids"]))
         loss = self.weight * inputs["input_ids"].float().mean()
         loss.backward()
         return loss.detach()
@@ -129,6 +127,10 @@ def test_what_seldom_comes_again_is_not_recorded() -> None:
     for one in range(2000):
         run(graphs, 1000 + one % (2 * SHARE))
     assert not graphs.recorded
+    graphs = OnCpu(model, model.step)
+    for one in range(2000):  # as the last batch of an epoch: steps that are replayed count too
+        run(graphs, 5 if one % (2 * SHARE) else 6)
+    assert len(graphs.recorded) == 1
 
 
 def test_what_is_too_large_to_gain_is_not_recorded() -> None:
@@ -166,6 +168,9 @@ def test_where_memory_is_short_training_goes_on_without(capsys: pytest.CaptureFi
     with pytest.raises(torch.OutOfMemoryError):  # not because of graphs, then
         run(graphs, 6)
     assert "Warning: memory is too short for CUDA graphs" in capsys.readouterr().err
+    with pytest.raises(torch.OutOfMemoryError):
+        run(graphs, 6)
+    assert not capsys.readouterr().err  # it is said once
     full = False
     for tokens in (6, 5, 5, 5, 5):
         run(graphs, tokens)

@@ -48,18 +48,20 @@ class Graphs:
 
     def __init__(self, model: torch.nn.Module, step: Callable[[Mapping[str, Any]], torch.Tensor]) -> None:
         self.model, self.step = model, step
+        self.steps = 0
         self.seen: Counter[tuple[Any, ...]] = Counter()
         self.recorded: dict[tuple[Any, ...], Graph] = {}
         self.stopped = False
 
     def __call__(self, inputs: Mapping[str, Any]) -> torch.Tensor:
         """Compute the loss and the gradients of a batch."""
+        self.steps += 1
         shape = tuple((name, part.shape if torch.is_tensor(part) else part) for name, part in inputs.items())
         if shape in self.recorded:
             return self._replay(self.recorded[shape], inputs)
         self.seen[shape] += 1
         try:
-            if not self._comes_again(shape) or len(inputs["input_ids"]) > MOST_TOKENS:
+            if len(inputs["input_ids"]) > MOST_TOKENS or not self._comes_again(shape):
                 return self.step(inputs)
             self.recorded[shape] = self._record(inputs)
             return self._replay(self.recorded[shape], inputs)
@@ -71,7 +73,7 @@ class Graphs:
 
     def _comes_again(self, shape: tuple[Any, ...]) -> bool:
         count = self.seen[shape]
-        often = count > BEFORE and count * SHARE >= self.seen.total()
+        often = count > BEFORE and count * SHARE >= self.steps
         return often and len(self.recorded) < MOST and not self.stopped
 
     def _record(self, inputs: Mapping[str, Any]) -> Graph:
