@@ -16,11 +16,10 @@ from dnabert.model.adapters import RANK
 from dnabert.model.checkpoint import RECORD, read_record
 from dnabert.progress import say
 from dnabert.training import baselines as training
-from dnabert.training import metrics, targets
-from dnabert.training.data import READ_BY, read_splits
+from dnabert.training import metrics
+from dnabert.training.data import Labelled, read_labelled
 from dnabert.training.finetune import BY_DEFAULT, Finetuned, defaults, finetune, settings_asked
-from dnabert.training.metrics import MAIN, Comparison, Interval, Truth
-from dnabert.training.splits import Splits
+from dnabert.training.metrics import MAIN, Comparison, Interval
 from dnabert.training.trainer import RUN, check_settings, training_device
 
 FOLDER = "baselines"
@@ -155,7 +154,7 @@ def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finet
         if not result.finished:
             return result
     options = _as_made(options)
-    read = _read(options)
+    read = read_labelled(options)
     if result is None:
         say(f"{out}: the fine-tuned model is complete")
         result = Finetuned(out, read.task, None, None, finished=True)
@@ -199,26 +198,13 @@ def train_one(name: str, **options: Any) -> bool:
     return _train(name, Path(options["out"]) / FOLDER / name, options)
 
 
-class _Read(NamedTuple):
-    """The rows, what they are to be predicted as, and what that is."""
-
-    parts: Splits
-    truths: list[Truth | None]
-    task: targets.Task
-
-
 def _as_made(options: dict[str, Any]) -> dict[str, Any]:
     """Take the options that the data or the defaults decided from the model's run: they may be others now."""
     made = json.loads((Path(options["out"]) / RUN).read_text())
     return options | {name: made[name] for name in ("task", "epochs", "learning_rate", "method")}
 
 
-def _read(options: dict[str, Any]) -> _Read:
-    parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
-    return _Read(parts, [None if part is None else targets.truth(part, task) for part in parts], task)
-
-
-def _train(name: str, folder: Path, options: dict[str, Any], read: _Read | None = None) -> bool:
+def _train(name: str, folder: Path, options: dict[str, Any], read: Labelled | None = None) -> bool:
     """Train a baseline, on rows that are read where they are not given; return False if the user interrupted it.
 
     Of the model from random weights all are learned, with the rate for that, whatever was learned of the model: an
@@ -230,7 +216,7 @@ def _train(name: str, folder: Path, options: dict[str, Any], read: _Read | None 
             options = options | {"learning_rate": None, "rank": RANK}
         own = {"method": "full", "keep": "all", "from_scratch": True}
         return finetune(**options | own | {"out": folder, "resume": begun, "overwrite": False}).finished
-    parts, (of_train, of_dev, _), task = read or _read(options)
+    parts, (of_train, of_dev, _), task = read or read_labelled(options)
     assert of_train is not None
     assert of_dev is not None
     trained = training.train(
@@ -247,7 +233,7 @@ def _train(name: str, folder: Path, options: dict[str, Any], read: _Read | None 
     return True
 
 
-def _compare(result: Finetuned, folders: dict[str, Path], read: _Read, options: dict[str, Any]) -> Finetuned:
+def _compare(result: Finetuned, folders: dict[str, Path], read: Labelled, options: dict[str, Any]) -> Finetuned:
     """Predict with all models, compare, and write the table."""
     parts, truths = read.parts, read.truths
     outputs: dict[str, np.ndarray] = {}

@@ -1,15 +1,16 @@
 """The rows of a fine-tuning: read, labelled, divided, and thinned out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from dnabert.errors import InputError
 from dnabert.sequence import tables
 from dnabert.sequence.annotate import label_bases
 from dnabert.sequence.tables import Table
 from dnabert.training import splits, targets
+from dnabert.training.metrics import Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
 
@@ -74,6 +75,28 @@ def read_splits(
         few = round(share * min(rows or parts.train.rows, parts.train.rows))
         parts = parts._replace(train=splits.draw_rows(parts.train, few, seed, *targets.strata(parts.train, found)))
     return parts, found
+
+
+class Labelled(NamedTuple):
+    """The rows of a fine-tuning, what stands in their labels, and the task.
+
+    Attributes
+    ----------
+    parts : Splits
+    truths : list of Truth or None
+        Of each part; None where there is no test part.
+    task : Task
+    """
+
+    parts: Splits
+    truths: list[Truth | None]
+    task: Task
+
+
+def read_labelled(options: Mapping[str, Any]) -> Labelled:
+    """Read the rows and their labels as options of `finetune` say; raise InputError as `read_splits` does."""
+    parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
+    return Labelled(parts, [None if part is None else targets.truth(part, task) for part in parts], task)
 
 
 def _divide(table: Table, task: Task, split: Sequence[float], split_by: str, seed: int) -> Splits:

@@ -25,8 +25,8 @@ from dnabert.model.device import choose_precision, describe, within_memory
 from dnabert.model.norms import narrow
 from dnabert.progress import say
 from dnabert.sequence.tables import Table
-from dnabert.training import frozen, initial, leakage, metrics, splits, targets
-from dnabert.training.data import READ_BY, Data, as_list, read_splits, resolved
+from dnabert.training import frozen, initial, leakage, metrics, splits
+from dnabert.training.data import Data, as_list, read_labelled, resolved
 from dnabert.training.items import Packer, Rows, Scale, calibrate, into_units, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
@@ -308,8 +308,7 @@ class _Plan(NamedTuple):
 def _plan(options: dict[str, Any]) -> _Plan:
     """Read the rows, load the model, decide what is left to decide; raise InputError where they do not go together."""
     check_options(options)
-    parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
-    truths = [None if part is None else targets.truth(part, task) for part in parts]
+    parts, truths, task = read_labelled(options)
     _check_values(_known(truths[0]))
     asked = options["method"]
     both = asked == "auto" and _few(parts, task, options)

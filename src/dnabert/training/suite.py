@@ -158,11 +158,12 @@ def benchmark(
     fits = [Fit(name, data, seed, share) for name, data in wanted for share in shares for seed in range(seeds)]
     places = {fit: _place(Path(out), fit, len(shares) > 1) for fit in fits}
     run = partial(_Run, model=model, protocol=protocol, rows=rows, label=label, options=options | {"graphs": graphs})
+    left = [run(fit, place) for fit, place in places.items() if overwrite or not _is_done(place, beside)]
     settings = {"suite": str(Path(suite).resolve()), "model": in_full(model), "protocol": protocol, "rows": rows}
     settings |= {"label": label or None} | options
     if not overwrite:
         _check_folder(out, settings)  # a taken folder is refused before anything is read
-    _check_sets([run(fit, place) for fit, place in places.items() if overwrite or not _is_done(place, beside)])
+    _check_sets(left)
     folder = _claim(out, settings, overwrite)
 
     def write() -> int:
@@ -171,15 +172,14 @@ def benchmark(
         return sum(_is_done(places[fit], beside) for fit in made)
 
     complete = write()
-    left = [fit for fit in fits if not _is_done(places[fit], beside)]
     if jobs == 1:
-        for fit in left:
-            say(f"--- {fit.words} ({complete + 1} of {len(fits)})")
-            run(fit, places[fit]).beside(beside)
+        for one in left:
+            say(f"--- {one.fit.words} ({complete + 1} of {len(fits)})")
+            one.beside(beside)
             complete = write()
     elif left:
         say(f"{len(left)} fit{'s' * (len(left) > 1)}, {jobs} at a time; what each says is in {folder / 'logs'}")
-        for done in side_by_side(_work([run(fit, places[fit]) for fit in left], beside, folder / "logs"), jobs):
+        for done in side_by_side(_work(left, beside, folder / "logs"), jobs):
             complete = write()
             say(f"{done}: done ({complete} of {len(fits)} complete)")
     return summarise(folder)
