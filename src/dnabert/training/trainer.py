@@ -110,6 +110,11 @@ class PackedTrainer(transformers.Trainer):
         """Leave out what transformers estimates of each step, walking through the whole model: nothing reads it."""
         return 0
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Save what each process draws from, and wait for all: what is written next makes the checkpoint whole."""
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()
+
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         """Run the model on a batch; entries that start with `_` are for the tally alone."""
         outputs = model(**{name: value for name, value in inputs.items() if not name.startswith("_")})
