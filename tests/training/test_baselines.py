@@ -23,7 +23,9 @@ from dnabert.training import baselines as training
 from dnabert.training import compare, metrics, targets
 from dnabert.training.baselines import Trained
 from dnabert.training.compare import Compared, Row
+from dnabert.training.data import labelled
 from dnabert.training.metrics import Comparison, Interval, Truth
+from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
 from tests.conftest import random_dna, run_command, tiny_model
 
@@ -60,9 +62,9 @@ def trained(
     columns = tuple(header.split("\t")[1:]) if "label" not in header else ()
     parts = [write(folder / f"{part}.tsv", header, row, count) for part, count in (("train", rows), ("dev", 120))]
     task = targets.infer(parts[0], columns)
-    truths = [targets.truth(part, task) for part in parts]
-    result = training.train(name, (parts[0], parts[1]), (truths[0], truths[1]), task, **options)  # type: ignore[arg-type]
-    return result, parts[1], truths[1]
+    read = labelled(Splits(parts[0], parts[1], None), task)
+    result = training.train(name, read, **options)  # type: ignore[arg-type]
+    return result, parts[1], read.truths.dev
 
 
 def main_metric(one: Trained, table: Table, truth: Truth) -> float:
@@ -247,9 +249,9 @@ def test_classes_that_no_training_row_has(tmp_path: Path, rng: np.random.Generat
 
     parts = [write(tmp_path / f"{part}.tsv", "sequence\tlabel", row, 200) for part in ("train", "dev")]
     task = Task("classification", ("0", "1", "2"))
-    truths = [targets.truth(part, task) for part in parts]
+    read = labelled(Splits(parts[0], parts[1], None), task)
     for name in ("kmers", "basset"):
-        one = training.train(name, (parts[0], parts[1]), (truths[0], truths[1]), task, class_weights=True, passes=2)
+        one = training.train(name, read, class_weights=True, passes=2)
         assert predict(one.baseline, parts[1]).outputs[:, 1].max() < 0.5
 
 

@@ -13,8 +13,8 @@ from dnabert.errors import InputError
 from dnabert.model import checkpoint
 from dnabert.model.device import computing
 from dnabert.model.packing import pack
-from dnabert.training import finetune as training
-from dnabert.training import trainer
+from dnabert.training import fit, trainer
+from dnabert.training.finetune import finetune
 from dnabert.training.graphs import BEFORE, MOST, MOST_TOKENS, SHARE, Graph, Graphs
 from dnabert.training.trainer import LOG
 from tests.conftest import tiny_model, write_bound
@@ -193,7 +193,7 @@ def test_a_fine_tuning_with_graphs_is_the_same(
 ) -> None:
     data, model = write_bound(tmp_path / "data", rng), tiny_model(tmp_path / "model")
     options: dict[str, Any] = {"epochs": 2, "batch_size": 16, "device": "cpu", "precision": "float32", "log_every": 1}
-    training.finetune(data, model, tmp_path / "plain", **options)
+    finetune(data, model, tmp_path / "plain", **options)
     made: list[OnCpu] = []
 
     class Remembered(OnCpu):
@@ -202,10 +202,10 @@ def test_a_fine_tuning_with_graphs_is_the_same(
             made.append(self)
 
     monkeypatch.setattr(trainer, "Graphs", Remembered)
-    monkeypatch.setattr(training, "_can_be_recorded", lambda *_: True)
-    training.finetune(data, model, tmp_path / "other", graphs=False, **options)
+    monkeypatch.setattr(fit, "_can_be_recorded", lambda *_: True)
+    finetune(data, model, tmp_path / "other", graphs=False, **options)
     assert not made
-    training.finetune(data, model, tmp_path / "recorded", **options)
+    finetune(data, model, tmp_path / "recorded", **options)
     assert len(made[0].recorded) == 1
 
     def learned(name: str) -> list[Any]:
@@ -220,8 +220,8 @@ def test_where_steps_can_be_recorded() -> None:
         engine = SimpleNamespace(device=torch.device(device), precision=precision)
         return SimpleNamespace(engine=engine, settings={"long": None, "task": "classification"} | settings)
 
-    assert training._can_be_recorded(job(), 1)
-    assert training._can_be_recorded(job(task="regression"), 1)
-    assert not training._can_be_recorded(job(), 2)
+    assert fit._can_be_recorded(job(), 1)
+    assert fit._can_be_recorded(job(task="regression"), 1)
+    assert not fit._can_be_recorded(job(), 2)
     for other in (job("cpu"), job(precision=torch.float32), job(long="mean"), job(task="per-base")):
-        assert not training._can_be_recorded(other, 1)
+        assert not fit._can_be_recorded(other, 1)

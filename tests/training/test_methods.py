@@ -18,7 +18,7 @@ from dnabert.model import checkpoint
 from dnabert.model.heads import loss_of
 from dnabert.sequence import tables
 from dnabert.training import finetune as finetuning
-from dnabert.training import frozen, suite
+from dnabert.training import fit, frozen, suite
 from tests.conftest import random_dna, tiny_model, write_bound, write_fasta, write_splits
 from tests.training.test_tasks import TUNE, spliced
 
@@ -344,7 +344,7 @@ def test_bases_of_which_nothing_is_known_cost_nothing() -> None:
 
 @pytest.mark.parametrize(("size", "at_once", "parts"), [(32, 5, 8), (32, 32, 1), (31, 4, 31)])
 def test_parts_of_a_batch_make_it_whole(size: int, at_once: int, parts: int) -> None:
-    assert finetuning.parts_of_a_batch(size, at_once) == parts
+    assert fit.parts_of_a_batch(size, at_once) == parts
 
 
 def test_a_batch_that_divides_badly_is_warned_of(
@@ -354,7 +354,7 @@ def test_a_batch_that_divides_badly_is_warned_of(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(finetuning.TOKENS_AT_ONCE, "cpu", 40 * 10)  # ten rows of 40 bases
+    monkeypatch.setitem(fit.TOKENS_AT_ONCE, "cpu", 40 * 10)  # ten rows of 40 bases
     data = write_bound(tmp_path / "data", rng)
     for size, said in ((37, "--batch-size 37 divides into 37 parts of 1 alone; 40 would be faster"), (40, ""), (8, "")):
         dnabert.finetune(data, model, tmp_path / str(size), **TUNE | {"batch_size": size, "epochs": 1})

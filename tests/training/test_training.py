@@ -585,3 +585,35 @@ def test_a_killed_loader_is_an_error_and_no_hang(genome: Path, tmp_path: Path) -
     assert "InputError" in errors
     assert "a loader process ended" in errors
     assert "--resume" in errors
+
+
+GONE = FileNotFoundError(2, "No such file or directory")
+RAISED = FileNotFoundError("Caught FileNotFoundError in DataLoader worker process 0.")
+
+
+@pytest.mark.parametrize(
+    ("error", "workers", "expected"),
+    [
+        (GONE, 1, InputError),
+        (EOFError(), 1, InputError),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), 1, InputError),
+        (GONE, 0, FileNotFoundError),
+        (RAISED, 1, FileNotFoundError),
+        (RuntimeError("shapes differ"), 1, RuntimeError),
+    ],
+)
+def test_what_counts_as_a_dead_loader(
+    genome: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    workers: int,
+    expected: type[Exception],
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(transformers.Trainer, "get_batch_samples", fail)
+    with pytest.raises(expected) as raised:
+        dnabert.pretrain([genome], tmp_path / "out", **SMALL | {"workers": workers})
+    assert expected is not InputError or "a loader process ended" in str(raised.value)

@@ -17,11 +17,10 @@ from dnabert.model.device import exact_float32, within_memory
 from dnabert.model.heads import HEADS, loss_of
 from dnabert.progress import say
 from dnabert.sequence.letters import positions
-from dnabert.sequence.tables import Table
 from dnabert.training import linear, metrics
+from dnabert.training.data import Labelled
 from dnabert.training.items import calibrate, into_units, passes_for, standardise, weights_of, with_other_strand
-from dnabert.training.metrics import MAIN, Truth
-from dnabert.training.targets import Task
+from dnabert.training.metrics import MAIN
 
 RATES = (2e-3, 4e-4, 8e-5)
 """Peak learning rates, tried in this order for as long as the network tells nothing apart."""
@@ -58,9 +57,7 @@ class Trained(NamedTuple):
 
 def train(
     name: str,
-    tables: tuple[Table, Table],
-    truths: tuple[Truth, Truth],
-    task: Task,
+    read: Labelled,
     *,
     strand: str = "given",
     seed: int = 0,
@@ -74,11 +71,8 @@ def train(
     ----------
     name : str
         One of `dnabert.model.baselines.NAMES`.
-    tables : tuple of two Table
-        To train on, and to choose by.
-    truths : tuple of two Truth
-        What stands in their labels.
-    task : Task
+    read : Labelled
+        Rows to train on, and those of dev to choose by; those of test are not looked at.
     strand : str
         `both`: networks read each row from either strand at random, k-mers count together with their reverse
         complements, and predictions are the mean over both.
@@ -100,18 +94,20 @@ def train(
     InputError
         If there is no such baseline, or it cannot do the task.
     """
-    baselines.check(name, task.kind)
-    if task.kind == "per-base" and tables[0].second is not None:
-        raise InputError(f"{tables[0].path}: labels for each base go with one sequence a row, these rows have two")
+    baselines.check(name, read.task.kind)
+    if read.task.kind == "per-base" and read.parts.train.second is not None:
+        raise InputError(
+            f"{read.parts.train.path}: labels for each base go with one sequence a row, these rows have two"
+        )
     start = time.monotonic()
-    job = _Job(name, tables, truths, task, strand, seed, weights_of(truths[0]) if class_weights else None)
+    job = _Job(name, read, strand, seed, weights_of(read.truths.train) if class_weights else None)
     where = device or torch.device("cpu")
     baseline, record = _kmers(job) if name == "kmers" else _network(job, where, passes)
-    if task.kind == "regression":
-        calibrate(_output(baseline), predict(baseline, tables[1]).outputs, truths[1])
+    if read.task.kind == "regression":
+        calibrate(_output(baseline), predict(baseline, read.parts.dev).outputs, read.truths.dev)
     record["seconds"] = round(time.monotonic() - start, 1)
     chosen = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in record.items() if key not in _SAID)
-    say(f"{name}: {MAIN[task.kind]} {record['dev']:.3f} on dev, {chosen}, {record['seconds']:,.0f} seconds")
+    say(f"{name}: {MAIN[read.task.kind]} {record['dev']:.3f} on dev, {chosen}, {record['seconds']:,.0f} seconds")
     return Trained(baseline, record)
 
 
@@ -128,26 +124,26 @@ def _output(baseline: Baseline) -> torch.nn.Linear:
 
 class _Job(NamedTuple):
     name: str
-    tables: tuple[Table, Table]
-    truths: tuple[Truth, Truth]
-    task: Task
+    read: Labelled
     strand: str
     seed: int
     weights: np.ndarray | None
 
     def new(self, settings: dict[str, Any]) -> Baseline:
-        return baselines.new(self.name, self.task.kind, self.task.names, self.strand, self.task.columns, settings)
+        task = self.read.task
+        return baselines.new(self.name, task.kind, task.names, self.strand, task.columns, settings)
 
     def on_dev(self, baseline: Baseline) -> float:
         """Compute the main metric on dev; below everything where it is not defined."""
-        scores = metrics.values_of(predict(baseline, self.tables[1]).outputs, self.truths[1])
-        return float(np.nan_to_num(scores[MAIN[self.task.kind]], nan=-1.0))
+        scores = metrics.values_of(predict(baseline, self.read.parts.dev).outputs, self.read.truths.dev)
+        return float(np.nan_to_num(scores[MAIN[self.read.task.kind]], nan=-1.0))
 
     def collapsed(self, baseline: Baseline) -> bool:
         """Say whether the baseline tells nothing apart on dev: one class for all, or not surely above chance."""
-        evaluation = metrics.evaluate(predict(baseline, self.tables[1]).outputs, self.truths[1], self.seed, 200)
-        chance = {"classification": 0.0, "multilabel": 0.5, "regression": 0.0, "per-base": -1.0}[self.task.kind]
-        low = evaluation.metrics[MAIN[self.task.kind]].low
+        outputs, kind = predict(baseline, self.read.parts.dev).outputs, self.read.task.kind
+        evaluation = metrics.evaluate(outputs, self.read.truths.dev, self.seed, 200)
+        chance = {"classification": 0.0, "multilabel": 0.5, "regression": 0.0, "per-base": -1.0}[kind]
+        low = evaluation.metrics[MAIN[kind]].low
         return evaluation.one_class is not None or not low > chance
 
 
@@ -171,7 +167,7 @@ def _network(job: _Job, device: torch.device, passes: int | None) -> tuple[Basel
 
 def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tuple[Baseline, dict[str, Any]]:
     """Train for all passes, AdamW with the one-cycle schedule, and go back to the pass that was best on dev."""
-    table, truth = job.tables[0], job.truths[0]
+    table, truth = job.read.parts.train, job.read.truths.train
     items = _Items(job)
     length = int(np.median(items.rows.lengths))
     rows_at_once = min(BATCH[1], max(BATCH[0], table.rows // 40))
@@ -187,7 +183,7 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
         torch.manual_seed(job.seed)
         baseline = job.new(baselines.settings_for(job.name, length))
         network = baseline.network.to(device)
-        problem = HEADS[job.task.kind].problem
+        problem = HEADS[job.read.task.kind].problem
         weights = None if job.weights is None else torch.from_numpy(job.weights).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=passes * steps, pct_start=0.2)
@@ -209,7 +205,7 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
             if dev > best:
                 best, of = dev, one + 1
                 kept = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-            reporter(one + 1, float(total) / steps, MAIN[job.task.kind], dev)
+            reporter(one + 1, float(total) / steps, MAIN[job.read.task.kind], dev)
         network.load_state_dict(kept)
         network.eval()
     if truth.task == "regression":
@@ -233,7 +229,7 @@ class _Items:
     """Rows to train on as a network reads them, with labels; on both strands if wanted."""
 
     def __init__(self, job: _Job) -> None:
-        table, truth = job.tables[0], job.truths[0]
+        table, truth = job.read.parts.train, job.read.truths.train
         self.count, self.both = table.rows, job.strand == "both"
         self.per_base = truth.task == "per-base"
         values = truth.values
@@ -275,14 +271,15 @@ def _batches(items: _Items, at_once: int, rng: np.random.Generator) -> Iterator[
 
 def _kmers(job: _Job) -> tuple[Baseline, dict[str, Any]]:
     """Fit a linear model for each k and strength of the penalty; keep the best on dev."""
-    rows = as_letters(job.tables[0])
+    table, truth = job.read.parts.train, job.read.truths.train
+    rows = as_letters(table)
     best: tuple[Baseline, dict[str, Any]] | None = None
     for k in KMERS:
-        features = kmer_features(rows, np.arange(job.tables[0].rows), k, job.strand == "both")
+        features = kmer_features(rows, np.arange(table.rows), k, job.strand == "both")
         for strength in STRENGTHS:
             with torch.random.fork_rng(devices=[]):
                 baseline = job.new({"k": k})
-            weight, bias = linear.solve(features, job.truths[0], strength, job.weights)
+            weight, bias = linear.solve(features, truth, strength, job.weights)
             with torch.no_grad():
                 for parameter, value in zip(baseline.network.parameters(), (weight, bias), strict=True):
                     parameter.copy_(torch.from_numpy(value))

@@ -216,14 +216,9 @@ def _train(name: str, folder: Path, options: dict[str, Any], read: Labelled | No
             options = options | {"learning_rate": None, "rank": RANK}
         own = {"method": "full", "keep": "all", "from_scratch": True}
         return finetune(**options | own | {"out": folder, "resume": begun, "overwrite": False}).finished
-    parts, (of_train, of_dev, _), task = read or read_labelled(options)
-    assert of_train is not None
-    assert of_dev is not None
     trained = training.train(
         name,
-        (parts.train, parts.dev),
-        (of_train, of_dev),
-        task,
+        read or read_labelled(options),
         strand=options["strand"] or "given",
         seed=options["seed"],
         class_weights=options["class_weights"],
@@ -237,14 +232,13 @@ def _compare(result: Finetuned, folders: dict[str, Path], read: Labelled, option
     """Predict with all models, compare, and write the table."""
     parts, truths = read.parts, read.truths
     outputs: dict[str, np.ndarray] = {}
-    part, truth = (parts.test, truths[2]) if parts.test is not None else (parts.dev, truths[1])
-    assert truth is not None
+    part, truth = parts.test or parts.dev, truths.test or truths.dev
     for name, folder in folders.items():
         started = start(folder, options["device"], options["precision"])
         outputs[name] = predict(started, part).outputs
         if name == FINETUNED and result.dev is None:  # it was complete before
-            dev = metrics.evaluate(predict(started, parts.dev).outputs, truths[1]) if truths[1] is not None else None
-            test = metrics.evaluate(outputs[name], truth) if parts.test is not None else None
+            dev = metrics.evaluate(predict(started, parts.dev).outputs, truths.dev)
+            test = metrics.evaluate(outputs[name], truth) if part is parts.test else None
             result = result._replace(dev=dev, test=test)
     metric = MAIN[truth.task]
     rows = tuple(

@@ -77,26 +77,39 @@ def read_splits(
     return parts, found
 
 
+class Truths(NamedTuple):
+    """What stands in the labels of each part (`test` is None where that part is)."""
+
+    train: Truth
+    dev: Truth
+    test: Truth | None
+
+
 class Labelled(NamedTuple):
     """The rows of a fine-tuning, what stands in their labels, and the task.
 
     Attributes
     ----------
     parts : Splits
-    truths : list of Truth or None
-        Of each part; None where there is no test part.
+    truths : Truths
     task : Task
     """
 
     parts: Splits
-    truths: list[Truth | None]
+    truths: Truths
     task: Task
 
 
 def read_labelled(options: Mapping[str, Any]) -> Labelled:
     """Read the rows and their labels as options of `finetune` say; raise InputError as `read_splits` does."""
     parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
-    return Labelled(parts, [None if part is None else targets.truth(part, task) for part in parts], task)
+    return labelled(parts, task)
+
+
+def labelled(parts: Splits, task: Task) -> Labelled:
+    """Read the labels of rows for a task."""
+    train, dev = targets.truth(parts.train, task), targets.truth(parts.dev, task)
+    return Labelled(parts, Truths(train, dev, None if parts.test is None else targets.truth(parts.test, task)), task)
 
 
 def _divide(table: Table, task: Task, split: Sequence[float], split_by: str, seed: int) -> Splits:

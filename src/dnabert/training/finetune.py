@@ -1,6 +1,5 @@
 """Fine-tuning: from labelled sequences to a model that predicts classes, labels, numbers, or a class for each base."""
 
-import json
 import math
 import os
 import time
@@ -10,46 +9,30 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 
 from dnabert import processes
 from dnabert.errors import InputError, check_at_least
-from dnabert.files import claim_folder, replacing, replacing_files
+from dnabert.files import claim_folder
 from dnabert.inference import engine
 from dnabert.inference.engine import Engine
-from dnabert.inference.predict import OUTPUTS, STRANDS, predict
+from dnabert.inference.predict import STRANDS
 from dnabert.model import adapters, checkpoint
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.device import choose_precision, describe, within_memory
-from dnabert.model.norms import narrow
+from dnabert.model.device import choose_precision, describe
 from dnabert.progress import say
-from dnabert.sequence.tables import Table
-from dnabert.training import frozen, initial, leakage, metrics, splits
-from dnabert.training.data import Data, as_list, read_labelled, resolved
-from dnabert.training.items import Packer, Rows, Scale, calibrate, into_units, passes_for, standardise, weights_of
+from dnabert.training import fit, initial, leakage
+from dnabert.training.data import Data, Labelled, as_list, read_labelled, resolved
+from dnabert.training.fit import Run
+from dnabert.training.items import passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
-from dnabert.training.trainer import (
-    Metrics,
-    PackedTrainer,
-    Reporter,
-    StopOnInterrupt,
-    check_rate,
-    delete_checkpoints,
-    keeping_generators,
-    start_run,
-    train_to_end,
-    training_arguments,
-    training_device,
-    write_log,
-)
+from dnabert.training.trainer import Metrics, check_rate, keeping_generators, start_run, training_device
 
 if TYPE_CHECKING:
     from dnabert.training.compare import Compared
 
-WARMUP = 0.1
 FEWEST_STEPS = 1000
 """Epochs are added to small sets up to this many steps: a few hundred steps leave a new head near its start, which is
 how the original collapses to one class."""
@@ -80,8 +63,6 @@ AS_GIVEN = (
 """Options that are settings of a run as they are; paths and lists are written out besides."""
 BY_DEFAULT = ("task", "features", "epochs", "learning_rate")
 """Those of them that the data or the model decides where nothing is said."""
-TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
-"""Tokens of a training batch that stand in memory together; larger batches are added up from parts."""
 
 
 class Finetuned(NamedTuple):
@@ -249,31 +230,31 @@ def finetune(
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     plan = _plan(options)
-    parts, method = plan.parts, plan.method
+    read, method = plan.read, plan.method
     where = training_device(device)
     if class_weights:
         plan.loaded.model.class_weights = plan.loaded.model.class_weights.to(where)
     dtype = choose_precision(precision, where)
     # layers laid out for inference would not see the weights change
     started = engine.start(plan.loaded, device, precision) if method == "frozen" else Engine(plan.loaded, where, dtype)
-    job = _Job(started, parts, plan.truths, plan.settings, start_run(out, plan.settings, resume, overwrite))
+    run = Run(started, read, plan.settings, start_run(out, plan.settings, resume, overwrite))
     words = "all weights, or the head alone if that is better on dev" if plan.both else method
     what = words if keep == "all" else f"{words}, its k-mers alone"
     say(
-        f"Fine-tuning {'from scratch' if from_scratch else model} ({what}) on {parts.train.rows:,} rows, "
-        f"{_words(plan.task)}, strand {plan.settings['strand']}; {describe(where, job.engine.precision)}"
+        f"Fine-tuning {'from scratch' if from_scratch else model} ({what}) on {read.parts.train.rows:,} rows, "
+        f"{_words(read.task)}, strand {plan.settings['strand']}; {describe(where, run.engine.precision)}"
     )
-    warning = leakage.warning(leakage.check(parts))
+    warning = leakage.warning(leakage.check(read.parts))
     if warning:
         say(warning)
     began = time.monotonic()
-    log = _fit_frozen(job) if method == "frozen" else _train(job, resume, log_every, graphs)
+    log = fit.head_alone(run) if method == "frozen" else fit.train(run, resume, log_every, graphs)
     if log is None or not processes.is_first():
-        return Finetuned(job.folder, plan.task, None, None, finished=log is not None)
+        return Finetuned(run.folder, read.task, None, None, finished=log is not None)
     if plan.both:
-        job, log = _or_frozen(job, log, plan.load(features=FEATURES["frozen"]), device, precision)
-    evaluations = _finish(job, log, time.monotonic() - began)
-    return Finetuned(job.folder, plan.task, evaluations["dev"], evaluations["test"], finished=True)
+        run, log = _or_frozen(run, log, plan.load(features=FEATURES["frozen"]), device, precision)
+    evaluations = fit.finish(run, log, time.monotonic() - began)
+    return Finetuned(run.folder, read.task, evaluations["dev"], evaluations["test"], finished=True)
 
 
 class _Plan(NamedTuple):
@@ -281,9 +262,7 @@ class _Plan(NamedTuple):
 
     Attributes
     ----------
-    task : Task
-    parts : Splits
-    truths : list of Truth or None
+    read : Labelled
     method : str
         `full`, `lora` or `frozen`.
     both : bool
@@ -295,9 +274,7 @@ class _Plan(NamedTuple):
     settings : dict
     """
 
-    task: Task
-    parts: Splits
-    truths: list[Truth | None]
+    read: Labelled
     method: str
     both: bool
     load: Callable[..., Checkpoint]
@@ -308,8 +285,9 @@ class _Plan(NamedTuple):
 def _plan(options: dict[str, Any]) -> _Plan:
     """Read the rows, load the model, decide what is left to decide; raise InputError where they do not go together."""
     check_options(options)
-    parts, truths, task = read_labelled(options)
-    _check_values(_known(truths[0]))
+    read = read_labelled(options)
+    parts, truths, task = read
+    _check_values(truths.train)
     asked = options["method"]
     both = asked == "auto" and _few(parts, task, options)
     method = "full" if asked == "auto" else asked
@@ -325,7 +303,7 @@ def _plan(options: dict[str, Any]) -> _Plan:
             f"--rank {options['rank']}: matrices of {hidden} rows at most are required, the model's hidden size"
         )
     if options["class_weights"]:
-        loaded.model.class_weights = torch.from_numpy(weights_of(_known(truths[0])))
+        loaded.model.class_weights = torch.from_numpy(weights_of(truths.train))
     steps_an_epoch = math.ceil(parts.train.rows / (options["batch_size"] * processes.count()))
     settings = settings_asked(options) | {
         "task": task.kind,
@@ -334,7 +312,7 @@ def _plan(options: dict[str, Any]) -> _Plan:
         "epochs": options["epochs"] or passes_for(steps_an_epoch, FEWEST_STEPS, EPOCHS),
         "learning_rate": options["learning_rate"] or RATES[method] * (768 / hidden) ** 2,
     }
-    return _Plan(task, parts, truths, method, both, load, loaded, settings)
+    return _Plan(read, method, both, load, loaded, settings)
 
 
 def check(**options: Any) -> None:
@@ -420,200 +398,23 @@ def _check_frozen(task: Task, features: str, long: str | None) -> None:
         raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
 
 
-class _Job(NamedTuple):
-    """What a run works on: the model on its device, the rows and what they are to be predicted as, where it goes."""
-
-    engine: Engine
-    parts: Splits
-    truths: list[Truth | None]
-    settings: dict[str, Any]
-    folder: Path
-
-
-def _train(job: _Job, resume: bool, log_every: int, graphs: bool) -> list[Metrics] | None:
-    """Train to the end and return the log; None if the user interrupted it."""
-    settings, loaded, where = job.settings, job.engine.checkpoint, job.engine.device
-    truth = _known(job.truths[0])
-    scale = standardise(truth) if truth.task == "regression" else None
-    packer = Packer(job.parts.train, truth, loaded, settings["strand"] == "both", scale, settings["seed"])
-    rows = job.parts.train.rows
-    at_once = max(1, TOKENS_AT_ONCE.get(where.type, TOKENS_AT_ONCE["cpu"]) // packer.longest)
-    size = settings["batch_size"]
-    accumulate = parts_of_a_batch(size, at_once)
-    if accumulate >= 2 * math.ceil(size / at_once):
-        say(
-            f"Warning: {at_once} sequences of this length fit at a time, but --batch-size {size} divides into "
-            f"{accumulate} parts of {size // accumulate} alone; {at_once * round(size / at_once)} would be faster"
-        )
-    steps = math.ceil(rows / (size * processes.count())) * settings["epochs"]
-    arguments = training_arguments(
-        job.folder,
-        where,
-        job.engine.precision,
-        num_train_epochs=settings["epochs"],
-        per_device_train_batch_size=size // accumulate,
-        gradient_accumulation_steps=accumulate,
-        learning_rate=settings["learning_rate"],
-        warmup_steps=math.ceil(WARMUP * steps),
-        seed=settings["seed"],
-        logging_steps=log_every,
-        save_strategy="epoch",
-        eval_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model=MAIN[truth.task],
-        greater_is_better=True,
-    )
-    adapted = None
-    if settings["method"] == "lora":
-        adapted = adapters.add(loaded.model, settings["model"], settings["rank"], settings["seed"])
-    if where.type == "cuda" and job.engine.precision == torch.bfloat16:
-        narrow(loaded.model)
-    decay = settings["layer_decay"]
-    stop = StopOnInterrupt()
-    trainer = PackedTrainer(
-        model=adapted or loaded.model,
-        args=arguments,
-        train_dataset=Rows(rows),
-        eval_dataset=Rows(job.parts.dev.rows),  # only named: the evaluation function holds it
-        data_collator=packer,
-        evaluation=lambda _: _on_dev(job.engine, job.parts.dev, _known(job.truths[1]), scale),
-        in_order=False,
-        rate_of=None if decay == 1 else _layer_rates(loaded.model.config.num_hidden_layers, decay),
-        graphs=graphs and _can_be_recorded(job, accumulate),
-        callbacks=[Reporter(lambda log: f"loss {log['loss']:.3f}", _dev_words), stop],
-    )
-    epochs = settings["epochs"]
-    say(f"{epochs} epoch{'s' * (epochs > 1)}, batches of {size}, peak rate {settings['learning_rate']:.2g}")
-    with within_memory(f"{where} has no memory for --batch-size {size}; give {max(size // 2, 1)} and a new --out"):
-        if not train_to_end(trainer, job.folder, stop, resume):
-            return None
-    if scale is not None:
-        head = loaded.model.classifier
-        last = head.modules_to_save["default"] if adapted else head
-        into_units(last, scale)
-        calibrate(last, predict(job.engine, job.parts.dev).outputs, _known(job.truths[1]))
-    if adapted is not None:
-        is_base = settings["keep"] == "all" and not settings["from_scratch"]  # else what they were added to is nowhere
-        if is_base and processes.is_first():
-            _write_adapters(job, adapted)
-        adapters.merge(adapted)
-    return list(trainer.state.log_history)
-
-
-def _can_be_recorded(job: _Job, accumulate: int) -> bool:
-    """Whether steps can be CUDA graphs: on one GPU, a whole batch a step, and nothing in them waits for the GPU, as
-    attention in float32 does for the lengths, and heads for the number of windows or bases."""
-    one_gpu = job.engine.device.type == "cuda" and processes.count() == 1
-    known = not job.settings["long"] and job.settings["task"] != "per-base"
-    return one_gpu and accumulate == 1 and known and job.engine.precision == torch.bfloat16
-
-
-def parts_of_a_batch(size: int, at_once: int) -> int:
-    """Divide a batch into as few equal parts as are no larger than `at_once`."""
-    return next(parts for parts in range(math.ceil(size / at_once), size + 1) if size % parts == 0)
-
-
-def _fit_frozen(job: _Job) -> list[Metrics]:
-    truths = (_known(job.truths[0]), _known(job.truths[1]))
-    return frozen.fit(job.engine, job.parts.train, job.parts.dev, truths, job.settings["strand"] == "both")
-
-
 def _or_frozen(
-    job: _Job, log: list[Metrics], anew: Checkpoint, device: str, precision: str
-) -> tuple[_Job, list[Metrics]]:
+    run: Run, log: list[Metrics], anew: Checkpoint, device: str, precision: str
+) -> tuple[Run, list[Metrics]]:
     """Fit the head alone on a model `anew`, and keep what is better on dev, with the log of both."""
-    anew.model.class_weights = job.engine.checkpoint.model.class_weights
-    other = job._replace(engine=engine.start(anew, device, precision))
-    logs = {"full": log, "frozen": _fit_frozen(other)}
-    metric = MAIN[_known(job.truths[0]).task]
+    anew.model.class_weights = run.engine.checkpoint.model.class_weights
+    other = run._replace(engine=engine.start(anew, device, precision))
+    logs = {"full": log, "frozen": fit.head_alone(other)}
+    metric = MAIN[run.read.task.kind]
     best = {name: max(entry.get(f"eval_{metric}", -math.inf) for entry in entries) for name, entries in logs.items()}
     method = "frozen" if best["frozen"] > best["full"] else "full"
     say(f"Held out: {metric} {best['full']:.3f} with all weights learned, {best['frozen']:.3f} with the head alone")
-    job = other if method == "frozen" else job
+    run = other if method == "frozen" else run
     chosen = {"method": method, "features": FEATURES[method]} | dict.fromkeys(UNUSED[method])
-    return job._replace(settings=job.settings | chosen), [*logs["full"], *logs["frozen"]]
-
-
-def _finish(job: _Job, log: list[Metrics], seconds: float) -> dict[str, Evaluation | None]:
-    """Evaluate the model, write it and what is known of it, delete the checkpoints."""
-    pairs = zip(splits.NAMES[1:], job.parts[1:], job.truths[1:], strict=True)
-    evaluations = {
-        name: None if part is None or truth is None else metrics.evaluate(predict(job.engine, part).outputs, truth)
-        for name, part, truth in pairs
-    }
-    record = {
-        "data": [_fingerprint(Path(path)) for path in job.settings["data"]],
-        "settings": job.settings,
-        "training": {"seconds": round(seconds, 1)},
-        "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, job.parts, strict=True)},
-    }
-    write_evaluations(job.folder, evaluations)
-    write_log(log, job.folder)
-    # last, because its record says that the run is complete
-    checkpoint.save(job.engine.checkpoint, job.folder, record)
-    delete_checkpoints(job.folder)
-    return evaluations
-
-
-def _write_adapters(job: _Job, adapted: Any) -> None:
-    """Write the adapters alone beside the merged model: a hundredth of its size."""
-    loaded, config = job.engine.checkpoint, job.engine.checkpoint.model.config
-    record = {
-        "base": checkpoint.in_full(job.settings["model"]),
-        "task": loaded.task,
-        "labels": list(loaded.labels),
-        "config": {name: getattr(config, name) for name in checkpoint.READ_BY_HEAD if hasattr(config, name)},
-    }
-    with replacing(job.folder / "adapter") as temporary:
-        temporary.mkdir()
-        adapters.write(adapted, temporary, record)
-
-
-def _known(truth: Truth | None) -> Truth:
-    assert truth is not None  # train and dev are always there
-    return truth
-
-
-def write_evaluations(folder: Path, evaluations: dict[str, Evaluation | None]) -> None:
-    """Write `metrics.json`: the evaluation of each part of the data."""
-    with replacing_files(folder) as temporary:
-        content = {name: metrics.as_json(one) for name, one in evaluations.items() if one is not None}
-        (temporary / "metrics.json").write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _on_dev(engine: Engine, dev: Table, truth: Truth, scale: Scale | None) -> Metrics:
-    outputs = OUTPUTS[truth.task](predict(engine, dev).logits)
-    if scale is not None:
-        outputs = outputs * scale.deviation + scale.mean
-    scores = metrics.values_of(outputs, truth)
-    main = MAIN[truth.task]
-    return {main: float(np.nan_to_num(scores[main])), _SECOND[truth.task]: scores[_SECOND[truth.task]]}
-
-
-_SECOND = {"classification": "accuracy", "multilabel": "auprc", "regression": "r2", "per-base": "accuracy"}
-
-
-def _layer_rates(layers: int, decay: float) -> Callable[[str], float]:
-
-    def rate_of(name: str) -> float:
-        if ".encoder.layer." in name:
-            return decay ** (layers - int(name.split(".encoder.layer.")[1].split(".")[0]))
-        return decay ** (layers + 1) if ".embeddings." in name else 1.0
-
-    return rate_of
+    return run._replace(settings=run.settings | chosen), [*logs["full"], *logs["frozen"]]
 
 
 def _words(task: Task) -> str:
     some = f"{', '.join(task.names[:6])}{', …' if len(task.names) > 6 else ''}"
     kinds = {"classification": "classes", "multilabel": "labels", "regression": "numbers", "per-base": "classes a base"}
     return f"{len(task.names)} {kinds[task.kind]} ({some})"
-
-
-def _dev_words(entry: Metrics) -> str:
-    shown = ((name.upper() if name in ("mcc", "auroc", "auprc") else name, value) for name, value in entry.items())
-    return ", ".join(f"{name} {value:.3f}" for name, value in shown)
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return {"path": str(path), "files": {file.name: file.stat().st_size for file in files if file.is_file()}}

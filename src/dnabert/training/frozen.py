@@ -11,25 +11,25 @@ from dnabert.sequence import tables
 from dnabert.sequence.tables import Table
 from dnabert.sequence.windows import Windows
 from dnabert.training import linear, metrics
+from dnabert.training.data import Labelled
 from dnabert.training.items import calibrate
 from dnabert.training.linear import Linear
-from dnabert.training.metrics import MAIN, Truth
+from dnabert.training.metrics import MAIN
 from dnabert.training.trainer import Metrics
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse strengths of the L2 penalty that are tried; dev chooses."""
 
 
-def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], both: bool) -> list[Metrics]:
+def fit(engine: Engine, read: Labelled, both: bool) -> list[Metrics]:
     """Fit a linear head on the vectors of a frozen encoder and put it into the model.
 
     Parameters
     ----------
     engine : Engine
         With a model whose configuration says `features: layers` or `mean`.
-    train, dev : Table
-    truths : tuple of two Truth
-        Not `per-base`.
+    read : Labelled
+        Rows whose task is not `per-base`; those of test are not looked at.
     both : bool
         Learn from both strands, and choose by the mean of both.
 
@@ -38,14 +38,14 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
     list of dict
         The main metric on dev for each strength of the penalty.
     """
-    task = truths[0].task
+    task, (of_train, of_dev, _) = read.task.kind, read.truths
     strands = [
         [vectors(engine, table) for table in ((part, tables.reverse_complemented(part)) if both else (part,))]
-        for part in (train, dev)
+        for part in (read.parts.train, read.parts.dev)
     ]
     scaler = StandardScaler().fit(np.concatenate(strands[0]))
     features = np.concatenate([scaler.transform(one) for one in strands[0]])
-    truth = truths[0]._replace(values=np.concatenate([truths[0].values] * len(strands[0])))
+    truth = of_train._replace(values=np.concatenate([of_train.values] * len(strands[0])))
     given = engine.checkpoint.model.class_weights
     weights = None if given is None else given.cpu().numpy()
     log: list[Metrics] = []
@@ -53,7 +53,7 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
     for strength in STRENGTHS:
         fitted = _into_raw(linear.solve(features, truth, strength, weights), scaler)
         logits = np.mean([one @ fitted.weight.T + fitted.bias for one in strands[1]], axis=0)
-        score = float(np.nan_to_num(metrics.values_of(OUTPUTS[task](logits), truths[1])[MAIN[task]]))
+        score = float(np.nan_to_num(metrics.values_of(OUTPUTS[task](logits), of_dev)[MAIN[task]]))
         say(f"penalty 1/{strength:g} · held out: {MAIN[task]} {score:.3f}")
         if best is None or score > max(entry[f"eval_{MAIN[task]}"] for entry in log):
             best, outputs = fitted, OUTPUTS[task](logits)
@@ -64,7 +64,7 @@ def fit(engine: Engine, train: Table, dev: Table, truths: tuple[Truth, Truth], b
         layer.weight.copy_(torch.from_numpy(best.weight))
         layer.bias.copy_(torch.from_numpy(best.bias))
     if task == "regression":
-        calibrate(layer, outputs, truths[1])
+        calibrate(layer, outputs, of_dev)
     return log
 
 

@@ -98,6 +98,19 @@ class PackedTrainer(transformers.Trainer):
                 optimizer.add_param_group(group | {"params": parts[rate], "lr": peak * rate})
         return optimizer
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """Take the batches of the next step; raise InputError if a loader process ended before its time."""
+        try:
+            return super().get_batch_samples(*args, **kwargs)
+        except (RuntimeError, EOFError, OSError) as error:
+            if not self.args.dataloader_num_workers or not _of_a_dead_loader(error):
+                raise
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise InputError(
+                f"{self.args.output_dir}: a loader process ended ({reason}); go on with the same command and --resume, "
+                "with fewer --workers if memory ran short"
+            ) from error
+
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any) -> torch.Tensor:
         """Compute the loss of a batch and its gradients."""
         self.tokens += len(inputs["input_ids"]) * self.args.world_size
@@ -387,15 +400,6 @@ def train_to_end(trainer: PackedTrainer, folder: Path, stop: StopOnInterrupt, re
     try:
         with stop.listening(), quiet_transformers(), exact_float32(trainer.args.device):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
-    except (RuntimeError, EOFError, ConnectionError) as error:
-        # torch says "DataLoader worker ...", unless the batch it was reading broke off first
-        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
-            raise
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(
-            f"{folder}: a loader process ended ({reason}); go on with the same command and --resume, with fewer "
-            "--workers if memory ran short"
-        ) from error
     finally:
         trainer.graphs = None  # their memory, and what holds the trainer
     return not stop.asked
@@ -424,6 +428,13 @@ def last_checkpoint(folder: Path) -> Path | None:
     """Find the newest complete checkpoint of a run: the one with the most steps whose state, written last, is whole."""
     complete = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _of_a_dead_loader(error: Exception) -> bool:
+    """Whether what went wrong in taking a batch is that a loader is gone, and not what one of them ran into."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith("DataLoader worker")
+    return "in DataLoader worker process" not in str(error)  # a batch broke off, or its sender is not there any more
 
 
 def _is_json(path: Path) -> bool:
