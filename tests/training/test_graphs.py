@@ -1,6 +1,8 @@
 """Steps as CUDA graphs learn what the same steps learn launched one by one."""
 
+import gc
 import json
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,11 +63,11 @@ def test_what_is_replayed_learns_the_same(tmp_path: Path) -> None:
 class Kept:
     """What stands for a CUDA graph where there is no GPU: the step, computed again on the tensors of its recording."""
 
-    def __init__(self, graphs: Graphs, inputs: dict[str, Any], loss: torch.Tensor, gradients: list[Any]) -> None:
-        self.graphs, self.inputs, self.loss, self.gradients = graphs, inputs, loss, gradients
+    def __init__(self, step: Any, inputs: dict[str, Any], loss: torch.Tensor, gradients: list[Any]) -> None:
+        self.step, self.inputs, self.loss, self.gradients = step, inputs, loss, gradients
 
     def replay(self) -> None:
-        self.loss.copy_(self.graphs.step(self.inputs))
+        self.loss.copy_(self.step(self.inputs))
         for parameter, gradient in self.gradients:
             gradient.copy_(parameter.grad)
             parameter.grad = None
@@ -78,7 +80,7 @@ class OnCpu(Graphs):
         own = {name: part.clone() for name, part in inputs.items() if torch.is_tensor(part)}
         gradients = [(one, torch.zeros_like(one)) for one in self.model.parameters() if one.requires_grad]
         loss = torch.zeros(())
-        kept: Any = Kept(self, {**inputs, **own}, loss, gradients)
+        kept: Any = Kept(self.step, {**inputs, **own}, loss, gradients)
         return Graph(kept, own, loss, gradients)
 
 
@@ -194,19 +196,29 @@ def test_a_fine_tuning_with_graphs_is_the_same(
     data, model = write_bound(tmp_path / "data", rng), tiny_model(tmp_path / "model")
     options: dict[str, Any] = {"epochs": 2, "batch_size": 16, "device": "cpu", "precision": "float32", "log_every": 1}
     finetune(data, model, tmp_path / "plain", **options)
-    made: list[OnCpu] = []
+    made: list[weakref.ref[OnCpu]] = []
+    shapes: list[int] = []
 
     class Remembered(OnCpu):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            made.append(self)
+            made.append(weakref.ref(self))
+
+        def _record(self, inputs: Any) -> Graph:
+            shapes.append(len(inputs["input_ids"]))
+            return super()._record(inputs)
 
     monkeypatch.setattr(trainer, "Graphs", Remembered)
     monkeypatch.setattr(fit, "_can_be_recorded", lambda *_: True)
     finetune(data, model, tmp_path / "other", graphs=False, **options)
     assert not made
-    finetune(data, model, tmp_path / "recorded", **options)
-    assert len(made[0].recorded) == 1
+    gc.disable()
+    try:
+        finetune(data, model, tmp_path / "recorded", **options)
+        assert [one() for one in made] == [None], "their memory is given back, whatever still holds the trainer"
+    finally:
+        gc.enable()
+    assert len(shapes) == 1
 
     def learned(name: str) -> list[Any]:
         log = map(json.loads, (tmp_path / name / LOG).read_text().splitlines())
