@@ -16,11 +16,13 @@ from dnabert.errors import InputError
 from dnabert.inference.baselines import Letters, as_letters, kmer_features, logits_of
 from dnabert.inference.predict import predict, start
 from dnabert.model import baselines
+from dnabert.model.baselines import Baseline
+from dnabert.model.heads import HEADS, loss_of
 from dnabert.sequence import tables
 from dnabert.sequence.kmers import canonical_kmers, vocabulary
 from dnabert.sequence.tables import Table
 from dnabert.training import baselines as training
-from dnabert.training import compare, metrics, targets
+from dnabert.training import compare, items, metrics, targets
 from dnabert.training.baselines import Trained
 from dnabert.training.compare import Compared, Row
 from dnabert.training.data import labelled
@@ -95,6 +97,18 @@ def test_each_baseline_finds_a_motif_and_comes_back_from_disk(
         assert np.abs(logits_of(one.baseline, table, budget) - expected.logits).max() < 1e-5
     with pytest.raises(InputError, match=f"'{name}' is a baseline"):
         again.embed(few)
+
+
+@pytest.mark.parametrize("name", ["basset", "residual"])
+def test_a_network_knows_where_a_motif_stands(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    def row() -> str:
+        late = int(rng.integers(2))
+        # farther from both ends than a layer sees
+        around = [random_dna(int(rng.integers(30, 40)), rng), random_dna(int(rng.integers(80, 90)), rng)]
+        return f"{around[late]}GATTACAGATTA{around[1 - late]}\t{late}"
+
+    one, table, truth = trained(name, tmp_path, "sequence\tlabel", row, rows=600, passes=6)
+    assert main_metric(one, table, truth) > 0.8
 
 
 @pytest.mark.parametrize("name", ["basset", "residual", "kmers"])
@@ -218,7 +232,72 @@ def test_a_network_that_collapses_is_tried_with_a_lower_rate(
     )
     assert one.record["learning_rate"] == 2e-3
     assert main_metric(one, table, truth) > 0.6
-    assert "with a learning rate of 10000 it tells nothing apart on dev; trying 0.002" in capsys.readouterr().err
+    assert "with a learning rate of 10000 it tells nothing apart; trying 0.002" in capsys.readouterr().err
+
+
+def test_a_network_that_learned_nothing_has_collapsed_whatever_dev_says(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def row() -> str:
+        return f"{random_dna(50, rng)}\t{int(rng.integers(2))}"
+
+    parts = [write(tmp_path / f"{part}.tsv", "sequence\tlabel", row, 100) for part in ("train", "dev")]
+    read = labelled(Splits(parts[0], parts[1], None), Task("classification", ("0", "1")))
+    best = iter((0.9, 0.1, 0.8, 0.2, 0.7, 0.3))
+    monkeypatch.setattr(training._Job, "on_dev", lambda *_: next(best))
+    one = training.train("basset", read, passes=2)
+    said = capsys.readouterr().err
+    assert [f"learning rate of {rate:g} it tells nothing apart" in said for rate in training.RATES] == [True] * 3
+    assert one.record["learning_rate"] == training.RATES[0], "the best on dev is kept"
+
+
+@pytest.mark.parametrize(("with_places", "bins"), [(0.4, 0), (0.6, baselines.BINS)])
+def test_with_few_rows_dev_says_whether_places_matter(
+    with_places: float, bins: int, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row() -> str:
+        return "{}\t{}".format(*planted(rng))
+
+    def on_dev(_: object, baseline: Baseline) -> float:
+        return with_places if baseline.settings["bins"] else 0.5
+
+    monkeypatch.setattr(training._Job, "on_dev", on_dev)
+    monkeypatch.setattr(training._Job, "collapsed", lambda *_: False)
+    options: dict[str, Any] = {"rows": 50, "passes": 1}
+    one, *_ = trained("residual", tmp_path, "sequence\tlabel", row, **options)
+    assert one.baseline.settings["bins"] == bins
+    baselines.save(one.baseline, tmp_path / "model", {})
+    assert baselines.load(tmp_path / "model", torch.device("cpu")).settings == one.baseline.settings
+    monkeypatch.setattr(training, "FEW", 49)
+    one, *_ = trained("residual", tmp_path, "sequence\tlabel", row, **options)
+    assert one.baseline.settings["bins"] == baselines.BINS
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("task", "values"),
+    [
+        ("classification", np.array([0, 0, 0, 1, 1, 2])),
+        ("per-base", np.array([0, -1, 0, 1, 1, 1, -1, 2])),
+        ("multilabel", np.array([[0, 1], [0, 1], [1, 0], [0, 1], [0, 1]])),
+    ],
+)
+def test_no_answer_for_all_rows_is_better(task: str, values: np.ndarray, weighted: bool) -> None:
+    truth = Truth(task, values, ("a", "b", "c")[: values.shape[1] if values.ndim > 1 else 3], None)
+    weights = items.weights_of(truth) if weighted else None
+    labels = torch.from_numpy(values).float() if values.ndim > 1 else torch.from_numpy(values)
+    answer = torch.zeros(len(truth.names), requires_grad=True)
+    optimizer = torch.optim.LBFGS([answer], max_iter=100)
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        logits = answer.expand(len(values), -1)
+        found = loss_of(HEADS[task].problem, logits, labels, None if weights is None else torch.from_numpy(weights))
+        found.backward()
+        return found
+
+    optimizer.step(loss)
+    assert training.loss_of_one_answer(truth, weights) == pytest.approx(loss().item(), abs=1e-4)
 
 
 @pytest.mark.parametrize("length", [1, 40, 70, 1000, 10_000])

@@ -36,7 +36,7 @@ WEIGHTS = "model.safetensors"
 WIDTH = 0.5
 """Channels and units of the published networks are taken times this: they were made for millions of sequences."""
 BINS = 8
-"""Parts of a sequence in which the published networks pool their last layer: they know roughly where something is."""
+"""Parts of a sequence in which networks pool their last layer, so that they know roughly where something is."""
 
 
 class Shape(NamedTuple):
@@ -89,8 +89,8 @@ class Baseline(NamedTuple):
     columns : tuple of str
         The columns of labels it was trained on; empty for the usual one.
     settings : dict
-        What the network is built from: `channels` for `residual`, `k` for `kmers`, the entries of a `Shape` for the
-        others (`settings_for` makes them).
+        What the network is built from: `channels` and `bins` for `residual`, `k` for `kmers`, the entries of a `Shape`
+        for the others (`settings_for` makes them).
     network : torch.nn.Module
         Takes codes, uint8, shape (sequences, bases), padded, and lengths; for `kmers` the linear layer over k-mers.
     """
@@ -131,7 +131,7 @@ def new(
         features = int(canonical_kmers(k).max()) + 1 if strand == "both" else 4**k
         network = nn.Linear(features, len(labels))
     elif name == "residual":
-        network = Residual(settings["channels"], len(labels), task == "per-base")
+        network = Residual(settings["channels"], settings["bins"], len(labels), task == "per-base")
     else:
         network = Convolutional(Shape(**settings), len(labels))
     return Baseline(name, task, labels, strand, columns, settings, network)
@@ -139,7 +139,7 @@ def new(
 
 def settings_for(name: str, length: int) -> dict[str, Any]:
     """Write what a network for sequences of some length is built from."""
-    return scaled(SHAPES[name], length)._asdict() if name in SHAPES else {"channels": CHANNELS}
+    return scaled(SHAPES[name], length)._asdict() if name in SHAPES else {"channels": CHANNELS, "bins": BINS}
 
 
 def check(name: str, task: str) -> None:
@@ -273,7 +273,7 @@ class Convolutional(nn.Module):
         sizes = (BINS * (2 * shape.lstm or before[-1]), *shape.hidden)
         hidden: list[nn.Module] = []
         for size, units in itertools.pairwise(sizes):
-            hidden += [nn.Linear(size, units), nn.ReLU(), Dropout(0.5)]
+            hidden += [nn.Linear(size, units, bias=False), Norm(units), nn.ReLU(), Dropout(0.5)]
         self.hidden = nn.Sequential(*hidden)
         self.output = nn.Linear(sizes[-1], outputs)
 
@@ -301,12 +301,15 @@ class Convolutional(nn.Module):
 class Residual(nn.Module):
     """A first layer of 15 bases, three residual blocks with wider and wider gaps between the bases they read.
 
-    The mean and the largest value over the sequence are what its outputs are computed from.
+    Its outputs are computed from the mean and the largest value over the sequence, which find a motif wherever it
+    stands, and from the largest value in each part of it, which say where that is.
 
     Parameters
     ----------
     size : int
         Channels of each layer.
+    bins : int
+        Parts of a sequence; 0 for a network that does not know where something is.
     outputs : int
     per_base : bool
         Give the outputs of each base instead of those of each sequence.
@@ -315,7 +318,7 @@ class Residual(nn.Module):
     FIRST = 15
     DILATIONS = (1, 2, 4)
 
-    def __init__(self, size: int, outputs: int, per_base: bool) -> None:
+    def __init__(self, size: int, bins: int, outputs: int, per_base: bool) -> None:
         super().__init__()
         self.first = nn.Conv1d(4, size, self.FIRST, padding=self.FIRST // 2, bias=False)
         self.norms = nn.ModuleList(Norm(size) for _ in range(2 * len(self.DILATIONS) + 1))
@@ -324,9 +327,10 @@ class Residual(nn.Module):
             for dilation in self.DILATIONS
             for _ in range(2)
         )
-        self.per_base = per_base
         self.dropout = Dropout(0.1)
-        self.output = nn.Linear(size if per_base else 2 * size, outputs)
+        self.bins = bins
+        self.pooled = None if per_base else Norm((2 + bins) * size)
+        self.output = nn.Linear(size if per_base else (2 + bins) * size, outputs)
 
     def forward(self, codes: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Predict: codes, shape (sequences, bases), and lengths, to (sequences, outputs) or (bases of all, outputs)."""
@@ -335,20 +339,21 @@ class Residual(nn.Module):
             inner = self.norms[i + 1](self.convolutions[i](hidden), lengths).relu()
             inner = self.norms[i + 2](self.convolutions[i + 1](self.dropout(inner)), lengths)
             hidden = (hidden + inner).relu()
-        if self.per_base:
+        if self.pooled is None:
             return self.output(self.dropout(hidden.transpose(1, 2)[inside(lengths, hidden)]))
-        count = lengths.to(hidden.device)[:, None]
-        pooled = torch.cat([largest(hidden, lengths, 1).squeeze(2), hidden.sum(2) / count], dim=1)
-        return self.output(self.dropout(pooled))
+        mean = hidden.sum(2) / lengths.to(hidden.device)[:, None]
+        parts = [mean, largest(hidden, lengths, 1).flatten(1)]
+        if self.bins:
+            parts.append(largest(hidden, lengths, self.bins).flatten(1))
+        return self.output(self.dropout(self.pooled(torch.cat(parts, dim=1))))
 
 
 class Norm(nn.BatchNorm1d):
     """Batch normalisation that neither counts what stands behind the end of a sequence nor writes there."""
 
-    def forward(self, hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        """Normalise, shape (sequences, channels, positions)."""
-        positions = hidden.shape[2]
-        if bool((lengths == positions).all()):
+    def forward(self, hidden: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalise, shape (sequences, channels[, positions]); without lengths all positions count."""
+        if lengths is None or bool((lengths == hidden.shape[2]).all()):
             return self._normalised(hidden)
         filled = inside(lengths, hidden)
         if not self.training:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import entr
 
 from dnabert.errors import InputError
 from dnabert.inference.baselines import Letters, as_letters, batch, kmer_features
@@ -20,7 +21,7 @@ from dnabert.sequence.letters import positions
 from dnabert.training import linear, metrics
 from dnabert.training.data import Labelled
 from dnabert.training.items import calibrate, into_units, passes_for, standardise, weights_of, with_other_strand
-from dnabert.training.metrics import MAIN
+from dnabert.training.metrics import MAIN, Truth
 
 RATES = (2e-3, 4e-4, 8e-5)
 """Peak learning rates, tried in this order for as long as the network tells nothing apart."""
@@ -31,6 +32,10 @@ BASES_AT_ONCE = 131_072
 STEPS = 2000
 """Passes over the rows are made until there are this many steps, within the limits that follow."""
 PASSES = (6, 40)
+FEW = 2000
+"""Training rows up to which `residual` is trained with places and without: what knows places needs more rows."""
+LEARNED = 0.98
+"""A network whose loss is above this share of that of one answer for all rows has learned nothing."""
 WEIGHT_DECAY = 0.01
 LOOKAHEAD = 32
 """Batches that rows of like length are sorted into at a time."""
@@ -48,7 +53,7 @@ class Trained(NamedTuple):
     baseline : Baseline
     record : dict
         What was chosen on dev and what it took, for `dnabert.json`: the value of the main metric on dev, the learning
-        rate and the pass it is from (or the strength of the penalty), seconds.
+        rate, the pass it is from and the last pass's loss (or the strength of the penalty), seconds.
     """
 
     baseline: Baseline
@@ -111,7 +116,7 @@ def train(
     return Trained(baseline, record)
 
 
-_SAID = ("dev", "seconds")
+_SAID = ("dev", "loss", "seconds")
 
 
 def _output(baseline: Baseline) -> torch.nn.Linear:
@@ -138,8 +143,12 @@ class _Job(NamedTuple):
         scores = metrics.values_of(predict(baseline, self.read.parts.dev).outputs, self.read.truths.dev)
         return float(np.nan_to_num(scores[MAIN[self.read.task.kind]], nan=-1.0))
 
-    def collapsed(self, baseline: Baseline) -> bool:
-        """Say whether the baseline tells nothing apart on dev: one class for all, or not surely above chance."""
+    def collapsed(self, baseline: Baseline, loss: float) -> bool:
+        """Say whether the baseline tells nothing apart: one class for all of dev, there not surely above chance, or
+        `loss` on the training rows no better than that of one answer for all (the best of many passes on dev may be
+        above chance by chance)."""
+        if loss > LEARNED * loss_of_one_answer(self.read.truths.train, self.weights):
+            return True
         outputs, kind = predict(baseline, self.read.parts.dev).outputs, self.read.task.kind
         evaluation = metrics.evaluate(outputs, self.read.truths.dev, self.seed, 200)
         chance = {"classification": 0.0, "multilabel": 0.5, "regression": 0.0, "per-base": -1.0}[kind]
@@ -151,25 +160,42 @@ class _Job(NamedTuple):
 
 
 def _network(job: _Job, device: torch.device, passes: int | None) -> tuple[Baseline, dict[str, Any]]:
+    """Train a network; where rows are few also one that does not know where in a sequence something is, if there is
+    such a one, and keep the better on dev."""
+    table, kind = job.read.parts.train, job.read.task.kind
+    settings = baselines.settings_for(job.name, int(np.median(as_letters(table).lengths)))
+    trained = _with_a_rate(job, settings, device, passes)
+    if "bins" not in settings or table.rows > FEW or kind == "per-base":
+        return trained
+    other = _with_a_rate(job, settings | {"bins": 0}, device, passes)
+    on_dev = [f"{one[1]['dev']:.3f}" for one in (trained, other)]
+    say(f"{job.name}: {MAIN[kind]} {on_dev[0]} on dev where it knows places, {on_dev[1]} where it does not")
+    return other if other[1]["dev"] > trained[1]["dev"] else trained
+
+
+def _with_a_rate(
+    job: _Job, settings: dict[str, Any], device: torch.device, passes: int | None
+) -> tuple[Baseline, dict[str, Any]]:
     """Train with the first learning rate that does not collapse; of several that do, keep the best on dev."""
     best: tuple[Baseline, dict[str, Any]] | None = None
     for i, rate in enumerate(RATES):
-        baseline, record = _fit(job, rate, device, passes)
+        baseline, record = _fit(job, settings, rate, device, passes)
         if best is None or record["dev"] > best[1]["dev"]:
             best = baseline, record
-        if not job.collapsed(baseline):
+        if not job.collapsed(baseline, record["loss"]):
             break
         then = f"trying {RATES[i + 1]:g}" if i + 1 < len(RATES) else "no lower one is tried"
-        say(f"{job.name}: with a learning rate of {rate:g} it tells nothing apart on dev; {then}")
+        say(f"{job.name}: with a learning rate of {rate:g} it tells nothing apart; {then}")
     assert best is not None
     return best
 
 
-def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tuple[Baseline, dict[str, Any]]:
+def _fit(
+    job: _Job, settings: dict[str, Any], rate: float, device: torch.device, passes: int | None
+) -> tuple[Baseline, dict[str, Any]]:
     """Train for all passes, AdamW with the one-cycle schedule, and go back to the pass that was best on dev."""
     table, truth = job.read.parts.train, job.read.truths.train
     items = _Items(job)
-    length = int(np.median(items.rows.lengths))
     rows_at_once = min(BATCH[1], max(BATCH[0], table.rows // 40))
     at_once = max(1, min(rows_at_once, BASES_AT_ONCE // int(items.rows.lengths.max())))
     steps = math.ceil(table.rows / at_once)
@@ -181,7 +207,7 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
         within_memory(f"{device} has no memory to train '{job.name}' on sequences of this length; shorten them"),
     ):
         torch.manual_seed(job.seed)
-        baseline = job.new(baselines.settings_for(job.name, length))
+        baseline = job.new(settings)
         network = baseline.network.to(device)
         problem = HEADS[job.read.task.kind].problem
         weights = None if job.weights is None else torch.from_numpy(job.weights).to(device)
@@ -210,7 +236,33 @@ def _fit(job: _Job, rate: float, device: torch.device, passes: int | None) -> tu
         network.eval()
     if truth.task == "regression":
         into_units(_output(baseline), standardise(truth))
-    return baseline, {"dev": best, "learning_rate": rate, "pass": of, "passes": passes}
+    return baseline, {"dev": best, "learning_rate": rate, "pass": of, "passes": passes, "loss": float(total) / steps}
+
+
+def loss_of_one_answer(truth: Truth, weights: np.ndarray | None) -> float:
+    """Compute the least loss that the same answer for every row has.
+
+    Parameters
+    ----------
+    truth : Truth
+    weights : numpy.ndarray, optional
+        Of classes, or of each label's 1 against its 0.
+
+    Returns
+    -------
+    float
+        As `dnabert.model.heads.loss_of` counts: the entropy of the labels in nats, of several labels the mean over
+        them; of numbers, which are standardised, 1.
+    """
+    if truth.task == "regression":
+        return 1.0
+    if truth.task == "multilabel":
+        positive = truth.values.mean(axis=0) * (1 if weights is None else weights)
+        total = positive + 1 - truth.values.mean(axis=0)
+        return float((total * (entr(positive / total) + entr(1 - positive / total))).mean())
+    counts = np.bincount(truth.values[truth.values >= 0], minlength=len(truth.names)).astype(float)
+    counts *= 1 if weights is None else weights
+    return float(entr(counts / counts.sum()).sum())
 
 
 class _Reporter:
