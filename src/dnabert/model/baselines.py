@@ -328,9 +328,11 @@ class Residual(nn.Module):
             for _ in range(2)
         )
         self.dropout = Dropout(0.1)
-        self.bins = bins
-        self.pooled = None if per_base else Norm((2 + bins) * size)
-        self.output = nn.Linear(size if per_base else (2 + bins) * size, outputs)
+        self.bins, self.per_base = 0 if per_base else bins, per_base
+        features = size if per_base else (2 + bins) * size
+        # of many inputs an output has to be normalised, of few that is in the way where batches are small
+        self.pooled = Norm(features) if self.bins else None
+        self.output = nn.Linear(features, outputs)
 
     def forward(self, codes: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Predict: codes, shape (sequences, bases), and lengths, to (sequences, outputs) or (bases of all, outputs)."""
@@ -339,13 +341,13 @@ class Residual(nn.Module):
             inner = self.norms[i + 1](self.convolutions[i](hidden), lengths).relu()
             inner = self.norms[i + 2](self.convolutions[i + 1](self.dropout(inner)), lengths)
             hidden = (hidden + inner).relu()
-        if self.pooled is None:
+        if self.per_base:
             return self.output(self.dropout(hidden.transpose(1, 2)[inside(lengths, hidden)]))
         mean = hidden.sum(2) / lengths.to(hidden.device)[:, None]
-        parts = [mean, largest(hidden, lengths, 1).flatten(1)]
-        if self.bins:
-            parts.append(largest(hidden, lengths, self.bins).flatten(1))
-        return self.output(self.dropout(self.pooled(torch.cat(parts, dim=1))))
+        pooled = torch.cat([mean, largest(hidden, lengths, 1).flatten(1)], dim=1)
+        if self.pooled is not None:
+            pooled = self.pooled(torch.cat([pooled, largest(hidden, lengths, self.bins).flatten(1)], dim=1))
+        return self.output(self.dropout(pooled))
 
 
 class Norm(nn.BatchNorm1d):
