@@ -32,8 +32,6 @@ BASES_AT_ONCE = 131_072
 STEPS = 2000
 """Passes over the rows are made until there are this many steps, within the limits that follow."""
 PASSES = (6, 40)
-FEW = 2000
-"""Training rows up to which `residual` is trained with places and without: what knows places needs more rows."""
 LEARNED = 0.98
 """A network whose loss is above this share of that of one answer for all rows has learned nothing."""
 WEIGHT_DECAY = 0.01
@@ -160,12 +158,12 @@ class _Job(NamedTuple):
 
 
 def _network(job: _Job, device: torch.device, passes: int | None) -> tuple[Baseline, dict[str, Any]]:
-    """Train a network; where rows are few also one that does not know where in a sequence something is, if there is
-    such a one, and keep the better on dev."""
+    """Train a network; if there is such a one, also without its knowing where in a sequence something is, and keep the
+    better on dev: what stands anywhere is learned from fewer rows without."""
     table, kind = job.read.parts.train, job.read.task.kind
     settings = baselines.settings_for(job.name, int(np.median(as_letters(table).lengths)))
     trained = _with_a_rate(job, settings, device, passes)
-    if "bins" not in settings or table.rows > FEW or kind == "per-base":
+    if "bins" not in settings or kind == "per-base":
         return trained
     other = _with_a_rate(job, settings | {"bins": 0}, device, passes)
     on_dev = [f"{one[1]['dev']:.3f}" for one in (trained, other)]
