@@ -160,24 +160,24 @@ class _Job(NamedTuple):
 def _network(job: _Job, device: torch.device, passes: int | None) -> tuple[Baseline, dict[str, Any]]:
     """Train a network; if there is such a one, also without its knowing where in a sequence something is, and keep the
     better on dev: what stands anywhere is learned from fewer rows without."""
-    table, kind = job.read.parts.train, job.read.task.kind
-    settings = baselines.settings_for(job.name, int(np.median(as_letters(table).lengths)))
-    trained = _with_a_rate(job, settings, device, passes)
+    kind, items = job.read.task.kind, _Items(job)
+    settings = baselines.settings_for(job.name, int(np.median(items.rows.lengths)))
+    trained = _with_a_rate(job, items, settings, device, passes)
     if "bins" not in settings or kind == "per-base":
         return trained
-    other = _with_a_rate(job, settings | {"bins": 0}, device, passes)
+    other = _with_a_rate(job, items, settings | {"bins": 0}, device, passes)
     on_dev = [f"{one[1]['dev']:.3f}" for one in (trained, other)]
     say(f"{job.name}: {MAIN[kind]} {on_dev[0]} on dev where it knows places, {on_dev[1]} where it does not")
     return other if other[1]["dev"] > trained[1]["dev"] else trained
 
 
 def _with_a_rate(
-    job: _Job, settings: dict[str, Any], device: torch.device, passes: int | None
+    job: _Job, items: "_Items", settings: dict[str, Any], device: torch.device, passes: int | None
 ) -> tuple[Baseline, dict[str, Any]]:
     """Train with the first learning rate that does not collapse; of several that do, keep the best on dev."""
     best: tuple[Baseline, dict[str, Any]] | None = None
     for i, rate in enumerate(RATES):
-        baseline, record = _fit(job, settings, rate, device, passes)
+        baseline, record = _fit(job, items, settings, rate, device, passes)
         if best is None or record["dev"] > best[1]["dev"]:
             best = baseline, record
         if not job.collapsed(baseline, record["loss"]):
@@ -189,14 +189,12 @@ def _with_a_rate(
 
 
 def _fit(
-    job: _Job, settings: dict[str, Any], rate: float, device: torch.device, passes: int | None
+    job: _Job, items: "_Items", settings: dict[str, Any], rate: float, device: torch.device, passes: int | None
 ) -> tuple[Baseline, dict[str, Any]]:
     """Train for all passes, AdamW with the one-cycle schedule, and go back to the pass that was best on dev."""
-    table, truth = job.read.parts.train, job.read.truths.train
-    items = _Items(job)
-    rows_at_once = min(BATCH[1], max(BATCH[0], table.rows // 40))
+    rows_at_once = min(BATCH[1], max(BATCH[0], items.count // 40))
     at_once = max(1, min(rows_at_once, BASES_AT_ONCE // int(items.rows.lengths.max())))
-    steps = math.ceil(table.rows / at_once)
+    steps = math.ceil(items.count / at_once)
     passes = passes or passes_for(steps, STEPS, PASSES)
     rng = np.random.default_rng(job.seed)
     with (
@@ -232,8 +230,8 @@ def _fit(
             reporter(one + 1, float(total) / steps, MAIN[job.read.task.kind], dev)
         network.load_state_dict(kept)
         network.eval()
-    if truth.task == "regression":
-        into_units(_output(baseline), standardise(truth))
+    if job.read.task.kind == "regression":
+        into_units(_output(baseline), standardise(job.read.truths.train))
     return baseline, {"dev": best, "learning_rate": rate, "pass": of, "passes": passes, "loss": float(total) / steps}
 
 
@@ -255,8 +253,9 @@ def loss_of_one_answer(truth: Truth, weights: np.ndarray | None) -> float:
     if truth.task == "regression":
         return 1.0
     if truth.task == "multilabel":
-        positive = truth.values.mean(axis=0) * (1 if weights is None else weights)
-        total = positive + 1 - truth.values.mean(axis=0)
+        share = truth.values.mean(axis=0)
+        positive = share * (1 if weights is None else weights)
+        total = positive + 1 - share
         return float((total * (entr(positive / total) + entr(1 - positive / total))).mean())
     counts = np.bincount(truth.values[truth.values >= 0], minlength=len(truth.names)).astype(float)
     counts *= 1 if weights is None else weights
