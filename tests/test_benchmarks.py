@@ -12,7 +12,7 @@ import pytest
 from benchmarks import motifs
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("correctness", "ceilings", "pretraining", "finetuning", "inference", "timed")
+STAGES = ("correctness", "ceilings", "pretraining", "finetuning", "networks", "inference", "timed")
 
 
 @pytest.mark.parametrize("stage", STAGES)

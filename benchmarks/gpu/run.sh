@@ -4,8 +4,8 @@
 #
 #   benchmarks/gpu/run.sh [--smoke] [STAGE...]
 #
-# STAGE: correctness ceilings pretraining finetuning inference timed (all by default). --smoke: tiny models, on the CPU where there
-# is no GPU. OUT: folder for the results (benchmarks/results/gpu). GENOME: FASTA file for the timed pre-training (a
+# STAGE: correctness ceilings pretraining finetuning networks inference timed (all by default). --smoke: tiny models, on
+# the CPU where there is no GPU. OUT: folder for the results (benchmarks/results/gpu). GENOME: FASTA file for the timed pre-training (a
 # random genome by default). PYTHON: the interpreter (python3).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -16,7 +16,7 @@ if [ "${1:-}" = --smoke ]; then
     shift
 fi
 failed=0
-for stage in ${@:-correctness ceilings pretraining finetuning inference timed}; do
+for stage in ${@:-correctness ceilings pretraining finetuning networks inference timed}; do
     echo "== $stage"
     timeout 540 "${PYTHON:-python3}" -m "benchmarks.gpu.$stage" --out "$OUT" $smoke || failed=1
 done

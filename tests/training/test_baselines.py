@@ -27,6 +27,7 @@ from dnabert.training import compare, items, metrics, targets
 from dnabert.training.baselines import Trained
 from dnabert.training.compare import Compared, Row
 from dnabert.training.data import labelled
+from dnabert.training.graphs import Graphs
 from dnabert.training.metrics import Comparison, Interval, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
@@ -98,6 +99,33 @@ def test_each_baseline_finds_a_motif_and_comes_back_from_disk(
         assert np.abs(logits_of(one.baseline, table, budget) - expected.logits).max() < 1e-5
     with pytest.raises(InputError, match=f"'{name}' is a baseline"):
         again.embed(few)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", baselines.NETWORKS)
+def test_a_network_learns_the_same_as_cuda_graphs(
+    name: str, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row() -> str:
+        sequence, label = planted(rng)
+        return f"{sequence}\t{label}"
+
+    recorded: list[Graphs] = []
+
+    def graphs(*args: Any) -> Graphs:
+        recorded.append(Graphs(*args))
+        return recorded[-1]
+
+    monkeypatch.setattr(training, "Graphs", graphs)
+    options: Any = {"device": torch.device("cuda"), "passes": 3}
+    one, table, truth = trained(name, tmp_path, "sequence\tlabel", row, **options)
+    assert recorded
+    assert all(each.recorded for each in recorded)
+    made = len(recorded)
+    other, _, _ = trained(name, tmp_path, "sequence\tlabel", row, graphs=False, **options)
+    assert len(recorded) == made
+    assert one.record["loss"] == pytest.approx(other.record["loss"], rel=0.05)
+    assert main_metric(one, table, truth) == pytest.approx(main_metric(other, table, truth), abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["basset", "residual"])

@@ -8,6 +8,7 @@ import torch
 
 from dnabert.model.baselines import Baseline
 from dnabert.model.device import exact_float32, within_memory
+from dnabert.model.packing import sent
 from dnabert.progress import track_items
 from dnabert.sequence.kmers import FIRST_KMER, canonical_kmers, encode_rows
 from dnabert.sequence.letters import joined_with_gap, letters_of, padded_codes, positions
@@ -77,7 +78,7 @@ def batch(rows: Letters, some: np.ndarray, device: torch.device) -> tuple[torch.
     """Read some rows as a network takes them: codes, uint8, shape (rows, longest), and lengths, int64, on the CPU."""
     starts, ends = rows.starts[some], rows.ends[some]
     codes = padded_codes(rows.letters, starts, ends)
-    return torch.from_numpy(codes).to(device), torch.from_numpy(ends - starts)
+    return sent(torch.from_numpy(codes), device), torch.from_numpy(ends - starts)
 
 
 def kmer_features(rows: Letters, some: np.ndarray, k: int, both: bool) -> scipy.sparse.csr_array:

@@ -289,7 +289,9 @@ class Convolutional(nn.Module):
                 hidden = F.max_pool1d(hidden, pool, ceil_mode=True)
                 lengths = (lengths + pool - 1) // pool
             hidden = self.dropout(hidden)
-        if self.lstm is not None:
+        if self.lstm is not None and alike(lengths, hidden):
+            hidden = self.dropout(self.lstm(hidden.transpose(1, 2))[0].transpose(1, 2))
+        elif self.lstm is not None:
             packed = nn.utils.rnn.pack_padded_sequence(
                 hidden.transpose(1, 2), lengths, batch_first=True, enforce_sorted=False
             )
@@ -343,7 +345,7 @@ class Residual(nn.Module):
             hidden = (hidden + inner).relu()
         if self.per_base:
             return self.output(self.dropout(hidden.transpose(1, 2)[inside(lengths, hidden)]))
-        mean = hidden.sum(2) / lengths.to(hidden.device)[:, None]
+        mean = hidden.mean(2) if alike(lengths, hidden) else hidden.sum(2) / lengths.to(hidden.device)[:, None]
         pooled = torch.cat([mean, largest(hidden, lengths, 1).flatten(1)], dim=1)
         if self.pooled is not None:
             pooled = self.pooled(torch.cat([pooled, largest(hidden, lengths, self.bins).flatten(1)], dim=1))
@@ -355,7 +357,7 @@ class Norm(nn.BatchNorm1d):
 
     def forward(self, hidden: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Normalise, shape (sequences, channels[, positions]); without lengths all positions count."""
-        if lengths is None or bool((lengths == hidden.shape[2]).all()):
+        if lengths is None or alike(lengths, hidden):
             return self._normalised(hidden)
         filled = inside(lengths, hidden)
         if not self.training:
@@ -379,6 +381,11 @@ def one_hot(codes: torch.Tensor) -> torch.Tensor:
     return F.embedding(codes.int(), table).transpose(1, 2)
 
 
+def alike(lengths: torch.Tensor, batch: torch.Tensor) -> bool:
+    """Say whether all sequences are as long as a batch's last dimension: then no layer has to ask where one ends."""
+    return bool((lengths == batch.shape[-1]).all())
+
+
 def inside(lengths: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
     """Say which positions of `hidden` lie inside their sequence: bool, shape (sequences, positions), on its device."""
     return torch.arange(hidden.shape[2], device=hidden.device) < lengths.to(hidden.device)[:, None]
@@ -399,7 +406,7 @@ def largest(hidden: torch.Tensor, lengths: torch.Tensor, bins: int) -> torch.Ten
     torch.Tensor, shape (sequences, channels, bins)
     """
     positions = hidden.shape[2]
-    if bool((lengths == positions).all()):
+    if alike(lengths, hidden):
         return F.adaptive_max_pool1d(hidden, bins)
     at, lengths = torch.arange(positions, device=hidden.device), lengths.to(hidden.device)
     parts = []

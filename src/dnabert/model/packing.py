@@ -37,11 +37,11 @@ class PackedBatch(NamedTuple):
     def to(self, device: torch.device | str) -> "PackedBatch":
         """Copy the batch to a device."""
         return PackedBatch(
-            _sent(self.input_ids, device),
-            _sent(self.position_ids, device),
-            _sent(self.cu_seqlens, device),
+            sent(self.input_ids, device),
+            sent(self.position_ids, device),
+            sent(self.cu_seqlens, device),
             self.max_seqlen,
-            None if self.segment_ids is None else _sent(self.segment_ids, device),
+            None if self.segment_ids is None else sent(self.segment_ids, device),
         )
 
     @property
@@ -65,7 +65,7 @@ class PackedBatch(NamedTuple):
         return torch.repeat_interleave(self.cu_seqlens.diff().long(), output_size=len(self.input_ids))
 
 
-def _sent(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+def sent(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     """Copy to a device; a GPU takes pinned memory while it computes, any other between two batches."""
     if torch.device(device).type == "cuda" and not tensor.is_cuda:
         tensor = tensor.pin_memory()

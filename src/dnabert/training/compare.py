@@ -223,6 +223,7 @@ def _train(name: str, folder: Path, options: dict[str, Any], read: Labelled | No
         seed=options["seed"],
         class_weights=options["class_weights"],
         device=training_device(options["device"]),
+        graphs=options["graphs"],
     )
     baselines.save(trained.baseline, folder, {"seed": options["seed"], "training": trained.record})
     return True

@@ -42,12 +42,23 @@ class Graphs:
     model : torch.nn.Module
         On a GPU. Has no gradients before a step.
     step : callable
-        Takes the inputs, on the GPU; leaves gradients in the model and returns the loss. It does not wait for the GPU,
-        and depends on the inputs, the model and torch's random numbers alone.
+        Takes the inputs, tensors on the GPU and what decides the shapes within the step; leaves gradients in the model
+        and returns the loss. It does not wait for the GPU, and depends on the inputs, the model and torch's random
+        numbers alone.
+    counted : str
+        The input whose elements are counted.
+    most : int
+        Elements of it above which a step is not recorded.
     """
 
-    def __init__(self, model: torch.nn.Module, step: Callable[[Mapping[str, Any]], torch.Tensor]) -> None:
-        self.model, self.step = model, step
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        step: Callable[[Mapping[str, Any]], torch.Tensor],
+        counted: str = "input_ids",
+        most: int = MOST_TOKENS,
+    ) -> None:
+        self.model, self.step, self.counted, self.most = model, step, counted, most
         self.steps = 0
         self.seen: Counter[tuple[Any, ...]] = Counter()
         self.recorded: dict[tuple[Any, ...], Graph] = {}
@@ -61,7 +72,7 @@ class Graphs:
             return self._replay(self.recorded[shape], inputs)
         self.seen[shape] += 1
         try:
-            if len(inputs["input_ids"]) > MOST_TOKENS or not self._comes_again(shape):
+            if inputs[self.counted].numel() > self.most or not self._comes_again(shape):
                 return self.step(inputs)
             self.recorded[shape] = self._record(inputs)
             return self._replay(self.recorded[shape], inputs)

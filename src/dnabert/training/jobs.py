@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,8 @@ class Job(NamedTuple):
 def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
     """Do work in processes of their own, each with its share of the cores, and give the name of each as it is done.
 
+    The processes are forked from one that has imported what this one has of the package, and done nothing else.
+
     If one fails or the user interrupts, those that run are interrupted and end before the error goes on.
 
     Parameters
@@ -58,7 +61,8 @@ def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
     InputError
         What the work raised, or that its process ended before its time.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name for name in sys.modules if name.partition(".")[0] == "dnabert"])
     threads = max(1, torch.get_num_threads() // min(jobs, len(work)))
     waiting, running = list(work), dict[Connection, tuple[Job, Any]]()
     try:
