@@ -52,6 +52,10 @@ class Shape(NamedTuple):
         Units of the LSTM in each direction behind the convolutions, 0 for none.
     hidden : tuple of int
         Units of the layers before the output.
+    norms : bool
+        Whether these have layer norms. The published ones have none, and learn best as they are; but the first layer
+        has thousands of inputs above 0, which a step of training moves all at once, and then a network may never learn
+        anything. (Batch normalisation would learn means that dropout makes, which are not there in prediction.)
     """
 
     length: int
@@ -60,6 +64,7 @@ class Shape(NamedTuple):
     pools: tuple[int, ...]
     lstm: int
     hidden: tuple[int, ...]
+    norms: bool = False
 
 
 SHAPES = {
@@ -247,6 +252,7 @@ def scaled(shape: Shape, length: int) -> Shape:
         tuple(max(1, round(pool * factor)) if pool > 1 else 1 for pool in shape.pools),
         round(WIDTH * shape.lstm),
         tuple(round(WIDTH * units) for units in shape.hidden),
+        shape.norms,
     )
 
 
@@ -273,7 +279,8 @@ class Convolutional(nn.Module):
         sizes = (BINS * (2 * shape.lstm or before[-1]), *shape.hidden)
         hidden: list[nn.Module] = []
         for size, units in itertools.pairwise(sizes):
-            hidden += [nn.Linear(size, units, bias=False), Norm(units), nn.ReLU(), Dropout(0.5)]
+            norm = nn.LayerNorm(units) if shape.norms else nn.Identity()
+            hidden += [nn.Linear(size, units), norm, nn.ReLU(), Dropout(0.5)]
         self.hidden = nn.Sequential(*hidden)
         self.output = nn.Linear(sizes[-1], outputs)
 
@@ -289,14 +296,14 @@ class Convolutional(nn.Module):
                 hidden = F.max_pool1d(hidden, pool, ceil_mode=True)
                 lengths = (lengths + pool - 1) // pool
             hidden = self.dropout(hidden)
-        if self.lstm is not None and alike(lengths, hidden):
-            hidden = self.dropout(self.lstm(hidden.transpose(1, 2))[0].transpose(1, 2))
-        elif self.lstm is not None:
-            packed = nn.utils.rnn.pack_padded_sequence(
-                hidden.transpose(1, 2), lengths, batch_first=True, enforce_sorted=False
-            )
-            hidden = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0].transpose(1, 2)
-            hidden = self.dropout(hidden)
+        if self.lstm is not None:
+            whole, hidden = alike(lengths, hidden), hidden.transpose(1, 2)
+            if whole:
+                hidden = self.lstm(hidden)[0]
+            else:
+                packed = nn.utils.rnn.pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
+                hidden = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0]
+            hidden = self.dropout(hidden.transpose(1, 2))
         return self.output(self.hidden(largest(hidden, lengths, BINS).flatten(1)))
 
 

@@ -26,7 +26,8 @@ from dnabert.training.items import calibrate, into_units, passes_for, standardis
 from dnabert.training.metrics import MAIN, Truth
 
 RATES = (2e-3, 4e-4, 8e-5)
-"""Peak learning rates, tried in this order for as long as the network tells nothing apart."""
+"""Peak learning rates, tried in this order for as long as the network tells nothing apart: where it can have them, with
+layer norms before lower ones."""
 BATCH = (16, 64)
 """Rows of a batch: a fortieth of all rows, within these limits."""
 BASES_AT_ONCE = 131_072
@@ -170,28 +171,33 @@ def _network(job: _Job) -> tuple[Baseline, dict[str, Any]]:
     better on dev: what stands anywhere is learned from fewer rows without."""
     kind, items = job.read.task.kind, _Items(job)
     settings = baselines.settings_for(job.name, int(np.median(items.rows.lengths)))
-    trained = _with_a_rate(job, items, settings)
+    trained = _first_that_learns(job, items, settings)
     if "bins" not in settings or kind == "per-base":
         return trained
-    other = _with_a_rate(job, items, settings | {"bins": 0})
+    other = _first_that_learns(job, items, settings | {"bins": 0})
     on_dev = [f"{one[1]['dev']:.3f}" for one in (trained, other)]
     say(f"{job.name}: {MAIN[kind]} {on_dev[0]} on dev where it knows places, {on_dev[1]} where it does not")
     return other if other[1]["dev"] > trained[1]["dev"] else trained
 
 
-def _with_a_rate(job: _Job, items: "_Items", settings: dict[str, Any]) -> tuple[Baseline, dict[str, Any]]:
-    """Train with the first learning rate that does not collapse; of several that do, keep the best on dev."""
-    best: tuple[Baseline, dict[str, Any]] | None = None
-    for i, rate in enumerate(RATES):
-        baseline, record = _fit(job, items, settings, rate)
-        if best is None or record["dev"] > best[1]["dev"]:
-            best = baseline, record
+def _first_that_learns(job: _Job, items: "_Items", settings: dict[str, Any]) -> tuple[Baseline, dict[str, Any]]:
+    """Train in the first way that does not collapse; if all do, keep the best on dev."""
+    ways = [(settings, rate) for rate in RATES]
+    if "norms" in settings:
+        ways.insert(1, (settings | {"norms": True}, RATES[0]))
+    tried = []
+    for i, way in enumerate(ways):
+        baseline, record = _fit(job, items, *way)
         if not job.collapsed(baseline, record["loss"]):
-            break
-        then = f"trying {RATES[i + 1]:g}" if i + 1 < len(RATES) else "no lower one is tried"
-        say(f"{job.name}: with a learning rate of {rate:g} it tells nothing apart; {then}")
-    assert best is not None
-    return best
+            return baseline, record
+        tried.append((baseline, record))
+        then = f"trying {_words(*ways[i + 1])}" if i + 1 < len(ways) else "nothing else is tried"
+        say(f"{job.name}: with {_words(*way)} it tells nothing apart; {then}")
+    return max(tried, key=lambda one: one[1]["dev"])
+
+
+def _words(settings: dict[str, Any], rate: float) -> str:
+    return f"a learning rate of {rate:g}{' and layer norms' * bool(settings.get('norms'))}"
 
 
 def _fit(job: _Job, items: "_Items", settings: dict[str, Any], rate: float) -> tuple[Baseline, dict[str, Any]]:
