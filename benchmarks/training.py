@@ -27,7 +27,6 @@ from benchmarks.record import RESULTS, peak_memory, record, write
 from dnabert.model import presets
 from dnabert.model.device import choose_device, choose_precision
 from dnabert.model.flops import forward_flops, peak_flops
-from dnabert.model.norms import narrow
 from dnabert.training.corpus import Corpus, MaskedBatch, training_batch
 from dnabert.training.pretrain import GPU_WORKERS, packed_trainer
 from dnabert.training.trainer import StopOnInterrupt, train_to_end, training_arguments
@@ -118,8 +117,6 @@ def train_packed(
 ) -> tuple[StepTimer, dict[str, float]]:
     """Train as `dnabert pretrain` does, with its own Trainer; on a GPU the last steps are profiled."""
     model = presets.new_model(presets.configuration(presets.preset(preset), K), "masked-lm", K, 0)
-    if "narrow" in way:
-        narrow(model)
     timer = StepTimer()
     dtype = choose_precision("auto", device)
     arguments = training_arguments(
@@ -188,8 +185,7 @@ def measure(way: str, preset: str, device: str, tokens: int, steps: int, size: i
     Parameters
     ----------
     way : str
-        `dnabert`, `dnabert compiled`, `dnabert compiled, narrow` (norms that give bfloat16, as in fine-tuning),
-        `transformers` (float32, its default) or `transformers bf16`.
+        `dnabert`, `dnabert compiled`, `transformers` (float32, its default) or `transformers bf16`.
     preset : str
     device : str
     tokens : int

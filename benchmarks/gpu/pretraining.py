@@ -1,6 +1,6 @@
 """Pre-training `base` beside transformers' Trainer.
 
-Compiled, the same with norms that give bfloat16, and plain; the Trainer as it comes, and in bfloat16 at its best size.
+Compiled and plain; the Trainer as it comes, and in bfloat16 at its best size.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ def main(out: Out, smoke: Smoke = False) -> None:
     preset, tokens, steps, sizes = ("mini", 1100, 1, [2]) if smoke else ("base", 65_536, 10, [64, 128, 256])
     ways: dict[str, dict[str, Any]] = {"dnabert": {"way": "dnabert"}}
     if where.type == "cuda":  # on a CPU compiling takes longer than the smoke test
-        ways = {way: {"way": way} for way in ("dnabert compiled", "dnabert compiled, narrow")} | ways
+        ways = {"dnabert compiled": {"way": "dnabert compiled"}} | ways
     bf16 = choose_precision("auto", where) == torch.bfloat16  # a CPU without it takes a minute for a step
     way = "transformers bf16" if bf16 else "transformers"
     ways |= {f"{way}, batches of {size}": {"way": way, "size": size} for size in sizes}

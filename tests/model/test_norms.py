@@ -20,7 +20,10 @@ def test_norms_are_rounded_within_autocast_alone(tmp_path: Path, rng: np.random.
     with computing(torch.device("cpu"), torch.bfloat16):
         wide = encode(model.bert, batch)
     names = list(model.state_dict())
-    narrow(model)
+    for device, precision in (("cpu", torch.bfloat16), ("cuda", torch.float32)):
+        narrow(model, torch.device(device), precision)
+    assert not any(module._forward_hooks for module in model.modules())
+    narrow(model, torch.device("cuda"), torch.bfloat16)
     assert list(model.state_dict()) == names  # directories stay what they are
     assert torch.equal(encode(model.bert, batch), before)
     with computing(torch.device("cpu"), torch.bfloat16):

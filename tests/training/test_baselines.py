@@ -352,7 +352,7 @@ def test_no_answer_for_all_rows_is_better(task: str, values: np.ndarray, weighte
 @pytest.mark.parametrize("name", baselines.NETWORKS)
 def test_networks_take_any_length(name: str, length: int) -> None:
     torch.manual_seed(0)
-    baseline = baselines.new(name, "classification", ("0", "1"), "given", (), baselines.settings_for(name, length))
+    baseline = baselines.new(name, "classification", ("0", "1"), "given", (), baselines.settings_for(name, "classification", length))
     baseline.network.eval()
     sequences = ["ACGTTGCA" * (length // 8) + "A" * (length % 8), "C"]
     logits = predict(baseline, sequences).logits

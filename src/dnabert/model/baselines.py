@@ -142,9 +142,11 @@ def new(
     return Baseline(name, task, labels, strand, columns, settings, network)
 
 
-def settings_for(name: str, length: int) -> dict[str, Any]:
-    """Write what a network for sequences of some length is built from."""
-    return scaled(SHAPES[name], length)._asdict() if name in SHAPES else {"channels": CHANNELS, "bins": BINS}
+def settings_for(name: str, task: str, length: int) -> dict[str, Any]:
+    """Write what a network for a task on sequences of some length is built from."""
+    if name in SHAPES:
+        return scaled(SHAPES[name], length)._asdict()
+    return {"channels": CHANNELS, "bins": 0 if task == "per-base" else BINS}
 
 
 def check(name: str, task: str) -> None:
@@ -337,10 +339,10 @@ class Residual(nn.Module):
             for _ in range(2)
         )
         self.dropout = Dropout(0.1)
-        self.bins, self.per_base = 0 if per_base else bins, per_base
+        self.bins, self.per_base = bins, per_base
         features = size if per_base else (2 + bins) * size
         # of many inputs an output has to be normalised, of few that is in the way where batches are small
-        self.pooled = Norm(features) if self.bins else None
+        self.pooled = Norm(features) if bins else None
         self.output = nn.Linear(features, outputs)
 
     def forward(self, codes: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -170,9 +170,9 @@ def _network(job: _Job) -> tuple[Baseline, dict[str, Any]]:
     """Train a network; if there is such a one, also without its knowing where in a sequence something is, and keep the
     better on dev: what stands anywhere is learned from fewer rows without."""
     kind, items = job.read.task.kind, _Items(job)
-    settings = baselines.settings_for(job.name, int(np.median(items.rows.lengths)))
+    settings = baselines.settings_for(job.name, kind, int(np.median(items.rows.lengths)))
     trained = _first_that_learns(job, items, settings)
-    if "bins" not in settings or kind == "per-base":
+    if not settings.get("bins"):
         return trained
     other = _first_that_learns(job, items, settings | {"bins": 0})
     on_dev = [f"{one[1]['dev']:.3f}" for one in (trained, other)]

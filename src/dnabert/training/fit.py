@@ -82,8 +82,7 @@ def train(run: Run, resume: bool, log_every: int, graphs: bool) -> list[Metrics]
     adapted = None
     if settings["method"] == "lora":
         adapted = adapters.add(loaded.model, settings["model"], settings["rank"], settings["seed"])
-    if where.type == "cuda" and run.engine.precision == torch.bfloat16:
-        narrow(loaded.model)
+    narrow(loaded.model, where, run.engine.precision)
     decay = settings["layer_decay"]
     stop = StopOnInterrupt()
     trainer = PackedTrainer(

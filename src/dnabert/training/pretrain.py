@@ -19,6 +19,7 @@ from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import DeviceMemoryError, choose_precision, describe, within_memory
 from dnabert.model.flops import forward_flops, peak_flops
+from dnabert.model.norms import narrow
 from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.sequence.genome import Genome
@@ -413,6 +414,7 @@ def packed_trainer(
     tokens_at_peak: float,
 ) -> PackedTrainer:
     """Make the Trainer of a pre-training run: items of the corpus in order, `quick` evaluated on the way."""
+    narrow(model, device, precision)
     tally = _Tally(corpus.k)
     return PackedTrainer(
         model=model,
