@@ -1,5 +1,6 @@
 """Baselines learn, come back from disk, are not moved by padding or batches, and stand beside the fine-tuned model."""
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from dnabert.training.metrics import Comparison, Interval, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
 from tests.conftest import random_dna, run_command, tiny_model
+from tests.training.test_graphs import OnCpu
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
@@ -99,6 +101,46 @@ def test_each_baseline_finds_a_motif_and_comes_back_from_disk(
         assert np.abs(logits_of(one.baseline, table, budget) - expected.logits).max() < 1e-5
     with pytest.raises(InputError, match=f"'{name}' is a baseline"):
         again.embed(few)
+
+
+def _planted_row(rng: np.random.Generator, lengths: tuple[int, ...]) -> str:
+    return "{}\t{}".format(*planted(rng, int(rng.choice(lengths))))
+
+
+@pytest.mark.parametrize("name", ["danq", "residual"])
+def test_steps_are_recorded_where_rows_are_of_one_length(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Graphs] = []
+
+    def graphs(*args: Any) -> Graphs:
+        made.append(OnCpu(*args))
+        return made[-1]
+
+    monkeypatch.setattr(training, "Graphs", graphs)
+    monkeypatch.setattr(training, "_can_record", lambda _: True)
+    options: Any = {"passes": 2, "rows": 80}
+
+    def losses(*lengths: int) -> list[float]:
+        folder = tmp_path / str(lengths)
+        folder.mkdir()
+        found = []
+        for recorded in (True, False):
+            own = np.random.default_rng(0)
+            row = functools.partial(_planted_row, own, lengths)
+            one, *_ = trained(name, folder, "sequence\tlabel", row, graphs=recorded, **options)
+            found.append(one.record["loss"])
+        return found
+
+    recorded, plain = losses(50)
+    assert recorded == pytest.approx(plain, rel=1e-5)
+    assert made
+    assert all(one.recorded for one in made)
+    made.clear()
+    recorded, plain = losses(40, 50, 60)
+    assert recorded == plain
+    assert made
+    assert not any(one.recorded for one in made)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -271,7 +313,7 @@ def test_a_network_that_collapses_is_tried_with_a_lower_rate(
 def test_a_network_that_collapses_is_tried_with_layer_norms(
     tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training._Job, "collapsed", lambda _, baseline, __: not baseline.settings["norms"])
+    monkeypatch.setattr(training._Job, "collapsed", lambda _, baseline, __: not baseline.settings["hidden_norms"])
     one, table, truth = trained(
         "deepsea", tmp_path, "sequence\tlabel", lambda: "{}\t{}".format(*planted(rng)), rows=600, passes=8
     )
@@ -300,6 +342,7 @@ def test_a_network_that_learned_nothing_has_collapsed_whatever_dev_says(
     assert [f"learning rate of {rate:g} it tells nothing apart" in said for rate in training.RATES] == [True] * 3
     assert said.count("it tells nothing apart") == 4, "once with layer norms"
     assert one.record["learning_rate"] == training.RATES[0], "the best on dev is kept"
+    assert not one.baseline.settings["hidden_norms"]
 
 
 @pytest.mark.parametrize(("with_places", "bins"), [(0.4, 0), (0.6, baselines.BINS)])
@@ -352,7 +395,9 @@ def test_no_answer_for_all_rows_is_better(task: str, values: np.ndarray, weighte
 @pytest.mark.parametrize("name", baselines.NETWORKS)
 def test_networks_take_any_length(name: str, length: int) -> None:
     torch.manual_seed(0)
-    baseline = baselines.new(name, "classification", ("0", "1"), "given", (), baselines.settings_for(name, "classification", length))
+    baseline = baselines.new(
+        name, "classification", ("0", "1"), "given", (), baselines.settings_for(name, "classification", length)
+    )
     baseline.network.eval()
     sequences = ["ACGTTGCA" * (length // 8) + "A" * (length % 8), "C"]
     logits = predict(baseline, sequences).logits

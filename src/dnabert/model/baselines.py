@@ -52,10 +52,10 @@ class Shape(NamedTuple):
         Units of the LSTM in each direction behind the convolutions, 0 for none.
     hidden : tuple of int
         Units of the layers before the output.
-    norms : bool
-        Whether these have layer norms. The published ones have none, and learn best as they are; but the first layer
-        has thousands of inputs above 0, which a step of training moves all at once, and then a network may never learn
-        anything. (Batch normalisation would learn means that dropout makes, which are not there in prediction.)
+    hidden_norms : bool
+        Whether these have layer norms, which the published ones have not: without, a step of training moves the
+        thousands of inputs of the first, all above 0, at once, and then a network may never learn anything. (Batch
+        normalisation would learn means that dropout makes, which are not there in prediction.)
     """
 
     length: int
@@ -64,7 +64,7 @@ class Shape(NamedTuple):
     pools: tuple[int, ...]
     lstm: int
     hidden: tuple[int, ...]
-    norms: bool = False
+    hidden_norms: bool = False
 
 
 SHAPES = {
@@ -254,7 +254,7 @@ def scaled(shape: Shape, length: int) -> Shape:
         tuple(max(1, round(pool * factor)) if pool > 1 else 1 for pool in shape.pools),
         round(WIDTH * shape.lstm),
         tuple(round(WIDTH * units) for units in shape.hidden),
-        shape.norms,
+        shape.hidden_norms,
     )
 
 
@@ -281,7 +281,7 @@ class Convolutional(nn.Module):
         sizes = (BINS * (2 * shape.lstm or before[-1]), *shape.hidden)
         hidden: list[nn.Module] = []
         for size, units in itertools.pairwise(sizes):
-            norm = nn.LayerNorm(units) if shape.norms else nn.Identity()
+            norm = nn.LayerNorm(units) if shape.hidden_norms else nn.Identity()
             hidden += [nn.Linear(size, units), norm, nn.ReLU(), Dropout(0.5)]
         self.hidden = nn.Sequential(*hidden)
         self.output = nn.Linear(sizes[-1], outputs)
@@ -299,7 +299,8 @@ class Convolutional(nn.Module):
                 lengths = (lengths + pool - 1) // pool
             hidden = self.dropout(hidden)
         if self.lstm is not None:
-            whole, hidden = alike(lengths, hidden), hidden.transpose(1, 2)
+            whole = alike(lengths, hidden)
+            hidden = hidden.transpose(1, 2)
             if whole:
                 hidden = self.lstm(hidden)[0]
             else:
@@ -353,7 +354,9 @@ class Residual(nn.Module):
             inner = self.norms[i + 2](self.convolutions[i + 1](self.dropout(inner)), lengths)
             hidden = (hidden + inner).relu()
         if self.per_base:
-            return self.output(self.dropout(hidden.transpose(1, 2)[inside(lengths, hidden)]))
+            bases = hidden.transpose(1, 2)
+            bases = bases.flatten(0, 1) if alike(lengths, hidden) else bases[inside(lengths, hidden)]
+            return self.output(self.dropout(bases))
         mean = hidden.mean(2) if alike(lengths, hidden) else hidden.sum(2) / lengths.to(hidden.device)[:, None]
         pooled = torch.cat([mean, largest(hidden, lengths, 1).flatten(1)], dim=1)
         if self.pooled is not None:

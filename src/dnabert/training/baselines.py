@@ -26,8 +26,8 @@ from dnabert.training.items import calibrate, into_units, passes_for, standardis
 from dnabert.training.metrics import MAIN, Truth
 
 RATES = (2e-3, 4e-4, 8e-5)
-"""Peak learning rates, tried in this order for as long as the network tells nothing apart: where it can have them, with
-layer norms before lower ones."""
+"""Peak learning rates, tried in this order for as long as the network tells nothing apart. Between the first and the
+second, a network with hidden layers is tried with layer norms and the first."""
 BATCH = (16, 64)
 """Rows of a batch: a fortieth of all rows, within these limits."""
 BASES_AT_ONCE = 131_072
@@ -92,7 +92,7 @@ def train(
     passes : int, optional
         Over the rows; by default 6 to 40, as many as make 2,000 steps.
     graphs : bool
-        Record the steps of networks on a GPU as CUDA graphs, where rows are of one length: three times as fast.
+        Record the steps of networks on a GPU as CUDA graphs, where rows are of one length.
 
     Returns
     -------
@@ -183,8 +183,8 @@ def _network(job: _Job) -> tuple[Baseline, dict[str, Any]]:
 def _first_that_learns(job: _Job, items: "_Items", settings: dict[str, Any]) -> tuple[Baseline, dict[str, Any]]:
     """Train in the first way that does not collapse; if all do, keep the best on dev."""
     ways = [(settings, rate) for rate in RATES]
-    if "norms" in settings:
-        ways.insert(1, (settings | {"norms": True}, RATES[0]))
+    if "hidden_norms" in settings:
+        ways.insert(1, (settings | {"hidden_norms": True}, RATES[0]))
     tried = []
     for i, way in enumerate(ways):
         baseline, record = _fit(job, items, *way)
@@ -197,7 +197,8 @@ def _first_that_learns(job: _Job, items: "_Items", settings: dict[str, Any]) -> 
 
 
 def _words(settings: dict[str, Any], rate: float) -> str:
-    return f"a learning rate of {rate:g}{' and layer norms' * bool(settings.get('norms'))}"
+    words = f"a learning rate of {rate:g}"
+    return f"{words} and layer norms" if settings.get("hidden_norms") else words
 
 
 def _fit(job: _Job, items: "_Items", settings: dict[str, Any], rate: float) -> tuple[Baseline, dict[str, Any]]:
@@ -225,7 +226,7 @@ def _fit(job: _Job, items: "_Items", settings: dict[str, Any], rate: float) -> t
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             return loss.detach()
 
-        recorded = Graphs(network, step, "codes", BASES_AT_ONCE) if device.type == "cuda" and job.graphs else None
+        recorded = Graphs(network, step, "codes", BASES_AT_ONCE) if job.graphs and _can_record(device) else None
         optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=passes * steps, pct_start=0.2)
         best, kept, of = -math.inf, {}, 0
@@ -247,10 +248,15 @@ def _fit(job: _Job, items: "_Items", settings: dict[str, Any], rate: float) -> t
                 kept = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
             reporter(one + 1, float(total) / steps, MAIN[job.read.task.kind], dev)
         network.load_state_dict(kept)
+        network.zero_grad()  # gradients stand in the memory of the graphs
         network.eval()
     if job.read.task.kind == "regression":
         into_units(_output(baseline), standardise(job.read.truths.train))
     return baseline, {"dev": best, "learning_rate": rate, "pass": of, "passes": passes, "loss": float(total) / steps}
+
+
+def _can_record(device: torch.device) -> bool:
+    return device.type == "cuda"
 
 
 def loss_of_one_answer(truth: Truth, weights: np.ndarray | None) -> float:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -45,7 +45,7 @@ class Job(NamedTuple):
 def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
     """Do work in processes of their own, each with its share of the cores, and give the name of each as it is done.
 
-    The processes are forked from one that has imported what this one has of the package, and done nothing else.
+    The processes are forked from one that imports what this one has of the package as the first of them is needed.
 
     If one fails or the user interrupts, those that run are interrupted and end before the error goes on.
 
@@ -71,7 +71,7 @@ def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
                 waiting.remove(job)
                 job.log.parent.mkdir(parents=True, exist_ok=True)
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_aside, args=(job, threads, theirs), daemon=True)
+                process = context.Process(target=_aside, args=(job, threads, dict(os.environ), theirs), daemon=True)
                 process.start()
                 theirs.close()
                 running[ours] = job, process
@@ -92,8 +92,9 @@ def side_by_side(work: Sequence[Job], jobs: int) -> Iterator[str]:
         if running:
             say("Stopping what runs; fine-tunings save a checkpoint first.")
         for _, process in running.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGINT)
+            if process.is_alive():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGINT)
         for _, process in running.values():
             process.join()
 
@@ -104,8 +105,10 @@ def _next(waiting: Sequence[Job], running: dict[Connection, tuple[Job, Any]]) ->
     return next((job for job in waiting if left.isdisjoint(job.after)), None)
 
 
-def _aside(job: Job, threads: int, result: Connection) -> None:
+def _aside(job: Job, threads: int, environment: Mapping[str, str], result: Connection) -> None:
     """Work with a share of the cores, let the words go to a file, and send what is wrong, or None."""
+    os.environ.clear()  # it is that of the time when the first was forked
+    os.environ.update(environment)
     os.setpgrp()  # a terminal's Ctrl-C is for the first process, which passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     launch_numba()
