@@ -205,6 +205,13 @@ def test_the_rate_is_that_of_training_alone(
     assert float(rates[1].replace(",", "")) > 512 * 2 / 3  # two steps do not take the three seconds
 
 
+def test_norms_are_told_device_and_precision(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(pretraining, "narrow", lambda _, *where: told.append(where))
+    dnabert.pretrain([genome], tmp_path / "out", **SMALL | {"steps": 1, "device": "cpu", "precision": "bfloat16"})
+    assert told == [(torch.device("cpu"), torch.bfloat16)]
+
+
 @pytest.mark.parametrize("mask", ["dnabert", "span", "growing", "original"])
 def test_a_killed_run_resumes_with_the_same_losses(mask: str, genome: Path, tmp_path: Path) -> None:
     settings = SMALL | {"steps": 24, "mask": mask, "precision": "float32"}
