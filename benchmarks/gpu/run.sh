@@ -5,8 +5,8 @@
 #   benchmarks/gpu/run.sh [--smoke] [STAGE...]
 #
 # STAGE: correctness ceilings pretraining finetuning networks inference timed (all by default). --smoke: tiny models, on
-# the CPU where there is no GPU. OUT: folder for the results (benchmarks/results/gpu). GENOME: FASTA file for the timed pre-training (a
-# random genome by default). PYTHON: the interpreter (python3).
+# the CPU where there is no GPU. OUT: folder for the results (benchmarks/results/gpu). GENOME: FASTA file for the timed
+# pre-training (a random genome by default). PYTHON: the interpreter (python3).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PYTHONPATH=src:. OUT=${OUT:-benchmarks/results/gpu} DNABERT_CACHE=${DNABERT_CACHE:-$(mktemp -d)}
