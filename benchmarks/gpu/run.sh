@@ -6,7 +6,7 @@
 #
 # STAGE: correctness ceilings pretraining finetuning networks inference timed (all by default). --smoke: tiny models, on
 # the CPU where there is no GPU. OUT: folder for the results (benchmarks/results/gpu). GENOME: FASTA file for the timed
-# pre-training (a random genome by default). PYTHON: the interpreter (python3).
+# pre-training (a random genome by default), MINUTES: how long (5). PYTHON: the interpreter (python3).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PYTHONPATH=src:. OUT=${OUT:-benchmarks/results/gpu} DNABERT_CACHE=${DNABERT_CACHE:-$(mktemp -d)}

@@ -21,7 +21,9 @@ SHARD, WHOLE = 15 * 2**20, 60 * 2**20
 
 
 def main(
-    out: Out, smoke: Smoke = False, minutes: Annotated[float, typer.Option(help="Time to train, about.")] = 5.0
+    out: Out,
+    smoke: Smoke = False,
+    minutes: Annotated[float, typer.Option(help="Time to train, about.", envvar="MINUTES")] = 5.0,
 ) -> None:
     """Measure the rate of a few steps, then train for the time given."""
     where = device(smoke)
