@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,20 @@ def test_a_frozen_model_is_the_same_with_every_seed_but_networks_are_not(
         with pytest.raises(InputError, match="--task nonsense"):
             suite.benchmark(sets, model, tmp_path / "out", **options, **others)
         assert ("draws nothing at random" in capsys.readouterr().err) == warned
+
+
+def _write_setting(path: Path) -> None:
+    path.write_text(os.environ.get("DNABERT_TEST_SETTING", "none"))
+
+
+def test_work_has_the_environment_of_the_time_it_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in ("first", "second", None):
+        if setting is None:
+            monkeypatch.delenv("DNABERT_TEST_SETTING")
+        else:
+            monkeypatch.setenv("DNABERT_TEST_SETTING", setting)
+        list(side_by_side([Job("one", tmp_path / "log", partial(_write_setting, tmp_path / "seen"))], 1))
+        assert (tmp_path / "seen").read_text() == (setting or "none")
 
 
 def _broken() -> None:
