@@ -13,8 +13,8 @@ from benchmarks.record import record, write
 def main(out: Out, smoke: Smoke = False) -> None:
     """Time each set of lengths."""
     where = device(smoke)
-    preset, tokens, size, repeats = ("mini", 1200, 4, 1) if smoke else ("base", 400_000, 256, 3)
-    mixed = np.random.default_rng(0).integers(12, 513, max(tokens // 262, 4)).tolist()
+    preset, tokens, size, repeats = ("mini", 300, 4, 1) if smoke else ("base", 400_000, 256, 3)
+    mixed = np.random.default_rng(0).integers(12, 513, max(tokens // 262, 2)).tolist()
     sets = {"70": [70] * (tokens // 70), "300": [300] * (tokens // 300), "10 to 510": mixed}
     options: dict[str, Any] = {
         "device": str(where),

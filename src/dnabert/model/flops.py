@@ -1,5 +1,6 @@
 """Floating-point operations: what a model needs, what a device gives."""
 
+import functools
 import statistics
 import time
 
@@ -41,8 +42,9 @@ def forward_flops(config: transformers.BertConfig, lengths: np.ndarray, predicte
     return float(2 * (linear + attention + head))
 
 
+@functools.cache
 def peak_flops(device: torch.device, precision: torch.dtype) -> float:
-    """Measure the operations a second of a matrix product: the device's practical peak.
+    """Measure the operations a second of a matrix product, once in a process: the device's practical peak.
 
     Parameters
     ----------
