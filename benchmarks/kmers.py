@@ -4,6 +4,7 @@ python -m benchmarks.kmers
 """
 
 import numpy as np
+import typer
 
 from benchmarks.record import median_seconds, record
 from dnabert.sequence import kmers
@@ -41,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

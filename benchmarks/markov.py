@@ -6,9 +6,11 @@ probability of each base of the held-out contig, both strands, in nats.
     python -m benchmarks.markov GENOME.fa.gz chrIV
 """
 
-import sys
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from benchmarks.record import record
 from dnabert.sequence.genome import Genome
@@ -36,10 +38,12 @@ def contexts_and_bases(codes: np.ndarray, left: int, right: int) -> tuple[np.nda
     return context[known], codes[left : left + count][known].astype(np.int64)
 
 
-def main() -> None:
+def main(
+    fasta: Annotated[Path, typer.Argument(help="FASTA file.")],
+    held_out: Annotated[str, typer.Argument(help="Contig to measure on.")],
+) -> None:
     """Fit on all contigs but one, measure on that one."""
-    genome = Genome.open(sys.argv[1])
-    held_out = sys.argv[2]
+    genome = Genome.open(fasta)
     strands = {
         name: [np.asarray(genome.window(name, 0, int(length), strand)) for strand in "+-"]
         for name, length in zip(genome.names, genome.lengths, strict=True)
@@ -59,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -10,9 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from benchmarks.record import peak_memory, record
 
@@ -73,11 +74,13 @@ def work(path: Path, tables: Any, pack: Callable[[Any, np.ndarray], Any]) -> dic
     }
 
 
-def main() -> None:
+def main(
+    way: Annotated[str | None, typer.Argument(help="Measure this way alone, in this process.", hidden=True)] = None,
+    table: Annotated[Path | None, typer.Argument(help="On this table.", hidden=True)] = None,
+) -> None:
     """Write the table, then measure each way in a fresh process."""
-    if len(sys.argv) > 1:
-        way, table = sys.argv[1:]
-        print(json.dumps({"flat": flat, "tensors": tensors}[way](Path(table))))
+    if way and table:
+        print(json.dumps({"flat": flat, "tensors": tensors}[way](table)))
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
@@ -94,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

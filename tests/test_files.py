@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dnabert.errors import InputError
-from dnabert.files import claim_folder, existing_file, replacing, replacing_files
+from dnabert.files import check_not_input, claim_folder, existing_file, replacing, replacing_files
 
 
 def full_disk() -> OSError:
@@ -100,3 +100,19 @@ def test_the_file_that_says_all_are_there_is_moved_last(tmp_path: Path, monkeypa
         for name in "abc":
             (temporary / name).touch()
     assert moved == ["a", "c", "b"]
+
+
+def test_files_of_an_input_folder_are_inputs(tmp_path: Path) -> None:
+    (tmp_path / "data/deep").mkdir(parents=True)
+    for name in ("data/test.csv", "data/deep/dev.csv", "other.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "data/gone.csv").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "data/linked.csv").symlink_to(tmp_path / "linked.csv")
+    (tmp_path / "linked.csv").touch()
+    for name in ("data/test.csv", "data/deep/dev.csv", "data/deep/../test.csv", "linked.csv"):
+        with pytest.raises(InputError, match=rf"{name}: this is an input, a file in .*data; name another --out"):
+            check_not_input(tmp_path / name, None, tmp_path / "nowhere", tmp_path / "data")
+    with pytest.raises(InputError, match=r"other.csv: this is an input; name another --out"):
+        check_not_input(tmp_path / "other.csv", tmp_path / "other.csv")
+    for name in ("data/new.csv", "data/deep/new.csv", "other.csv"):
+        check_not_input(tmp_path / name, tmp_path / "data", tmp_path / "linked.csv")

@@ -48,6 +48,8 @@ def main(out: Out, smoke: Smoke = False) -> None:
         for recorded, plain in zip(*one["runs"].values(), strict=True):
             same = abs(recorded["loss"] - plain["loss"]) < 0.1 * plain["loss"] + 0.01
             assert same, f"{name}: steps that are replayed learn something else"
+            tried = recorded["learning_rate"] == plain["learning_rate"]
+            assert tried, f"{name}: one way was begun anew with another rate, so that seconds do not compare"
 
 
 if __name__ == "__main__":

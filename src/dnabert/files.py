@@ -45,10 +45,14 @@ def existing_file(path: str | os.PathLike[str], what: str = "file") -> Path:
 
 
 def check_not_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
-    """Raise InputError if the output is one of the inputs: it would be replaced."""
-    for path in inputs:
-        if path is not None and Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
-            raise InputError(f"{out}: this is an input; name another --out")
+    """Raise InputError if the output is one of the inputs, or a file in one that is a folder: it would be replaced."""
+    if not Path(out).exists():
+        return
+    for given in (Path(path) for path in inputs if path is not None):
+        for file in (given, *given.rglob("*")):
+            if file.exists() and file.samefile(out):
+                within = "" if file == given else f", a file in {given}"
+                raise InputError(f"{out}: this is an input{within}; name another --out")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The command as users meet it: help, speed, bad input, and the README's own lines."""
 
 import gzip
+import json
 import re
 import shutil
 import statistics
@@ -149,6 +150,38 @@ def test_all_baselines_and_one_of_them_are_not_asked_for_together(
         options = ("--model", model, "--out", tmp_path / "out", "--baselines", "--baseline", "knn")
         line = refused(command, tmp_path, *options)
         assert "--baseline knn: --baselines trains all of them; leave one of the two out" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("finetune", "x", "--epochs", 0, "--model", "m"), r"'--epochs': .*1; see '.* finetune --help'$"),
+        (("benchmark", "x", "--learning-rate", "nan", "--model", "m"), r"'--learning-rate': .*0; see '.*'$"),
+        (("finetune", "x"), r"Missing option '--model'; see '.* finetune --help'$"),
+        (("pretrain", "x", "--nonsense"), r"No such option: --nonsense.*; see '.* pretrain --help'$"),
+        (("pretrain", "x", "--steps"), r"Option '--steps' requires an argument; see '.* --help'$"),
+        (("nonsense",), r"No such command 'nonsense'; see '\S+ --help'$"),
+    ],
+)
+def test_options_that_cannot_be_read(arguments: tuple[object, ...], message: str, refused: Refused) -> None:
+    assert re.search(message, refused(*arguments))
+
+
+def test_a_command_without_arguments_shows_its_help() -> None:
+    for arguments in ((), ("finetune",)):
+        assert run_command(*arguments, expect=2).stderr == run_command(*arguments, "--help").stdout
+
+
+def test_lora_passes_on_no_warning_of_its_library(model: Path, rng: np.random.Generator) -> None:
+    folder = model.parent
+    (folder / "t.csv").write_text(
+        "\n".join(["sequence,label", *(f"{random_dna(20, rng)},{i % 2}" for i in range(40))]) + "\n"
+    )
+    options = ("--split", "0.6,0.2,0.2", "--method", "lora", "--epochs", 1, "--device", "cpu")
+    done = run_command("finetune", "t.csv", "--model", model.name, "--out", "out", *options, cwd=folder)
+    assert "UserWarning" not in done.stderr
+    config = json.loads((folder / "out/adapter/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(model)
 
 
 def test_a_full_disk_keeps_the_old_predictions(model: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_explain_and_motifs_run_and_say_where_things_are(
 ) -> None:
     done = run_command("explain", model, positives, "--out", tmp_path / "why", "--layers", "all", "--heads", "0,1")
     assert re.search(r"Scores: .*why/scores.npz\nFigures: .*why/index.html", done.stdout)
-    assert "Explained 6 sequences on cpu in" in done.stderr
+    assert "Explaining 6 sequences (attention) on cpu in" in done.stderr
     words = ["motifs", model, positives, "--negatives", negatives, "--database", database]
     done = run_command(*words, "--out", tmp_path / "motifs")
     assert "0 motifs" in done.stdout

@@ -121,9 +121,23 @@ def test_float32_is_laid_out_where_that_is_faster(
     assert (engine.start(classifier, "cpu", "float32").prepared is not None) == laid_out
 
 
-def test_bfloat16_stays_close(classifier: Path, sequences: list[str]) -> None:
-    full, half = (dnabert.load(classifier, precision=name).predict(sequences) for name in ("float32", "bfloat16"))
-    assert np.abs(full.probabilities - half.probabilities).max() < 0.05
+@pytest.mark.parametrize("products", [None, "_PLAIN", "_ONEDNN"])
+def test_bfloat16_stays_close(
+    classifier: Path, sequences: list[str], products: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if products == "_ONEDNN" and not prepared._has_onednn(torch.bfloat16):
+        pytest.skip("oneDNN computes in bfloat16 on processors that have it")
+    full = dnabert.load(classifier, precision="float32").predict(sequences).logits
+    started = engine.start(classifier, precision="bfloat16")._replace(prepared=None)  # autocast alone
+    if products:
+        monkeypatch.setattr(prepared, "_has_onednn", lambda _: True)
+        monkeypatch.setattr(prepared, "_ONEDNN", getattr(prepared, products))  # the plain ones are a GPU's
+        started = started._replace(prepared=prepare(started.checkpoint.model.bert, torch.bfloat16))
+    half = predict_module.predict(started, sequences).logits
+    spread = full.std(axis=0)
+    assert 0 < np.abs((half - full) / spread).max() < 0.25
+    for one, other in zip(full.T, half.T, strict=True):
+        assert np.corrcoef(one, other)[0, 1] > 0.998
 
 
 def test_arrow_strings_and_lists_are_alike(classifier: Path, sequences: list[str]) -> None:

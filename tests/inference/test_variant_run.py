@@ -21,6 +21,7 @@ import dnabert
 from dnabert.errors import InputError
 from dnabert.inference import variant_run, variants
 from dnabert.inference.variant_run import score_variants
+from dnabert.model import device as devices
 from dnabert.sequence import tables
 from tests.conftest import random_dna, tiny_model, write_fasta
 
@@ -84,6 +85,19 @@ def declared(text: str) -> str:
     return text.replace(";ODD=x y", "").replace(":XX", "").replace("0|1:3", "0|1").replace("1/1:.", "1/1").replace(
         "q10;odd", "q10"
     )  # fmt: skip
+
+
+def test_alleles_are_compared_in_float32(
+    vcf: Path,
+    genome: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(devices, "_has_bfloat16", lambda _: True)
+    dnabert.score_variants(model, vcf, tmp_path / "out.vcf", genome=genome, window=41, device="cpu")
+    assert "on cpu in float32" in capsys.readouterr().err
 
 
 def test_records_of_a_vcf_stay_as_they_are(vcf: Path, genome: Path, model: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dnabert import InputError
 from dnabert.interpretation import explain as explaining
 from dnabert.interpretation.attribution import contributions
 from dnabert.interpretation.scores import read_npz
+from dnabert.model import device as devices
 from dnabert.sequence.alphabet import decode_bases, encode_bases, reverse_complement
 from tests.conftest import random_dna, tiny_model, write_fasta
 
@@ -182,7 +183,9 @@ def test_a_pretrained_model_has_no_predictions_to_export(fasta: Path, tmp_path: 
     assert dnabert.explain(pretrained, fasta, tmp_path / "out", figures=0).sequences == 3
 
 
-def test_small_differences_are_computed_in_float32(folder: Path) -> None:
+def test_small_differences_are_computed_in_float32(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_has_bfloat16", lambda _: True)
+    assert str(explaining.start(folder, "attention").precision) == "torch.bfloat16"
     assert str(explaining.start(folder, "ism").precision) == "torch.float32"
     assert str(explaining.start(folder, "ig").precision) == "torch.float32"
     assert str(explaining.start(folder, "ism", precision="bfloat16").precision) == "torch.bfloat16"

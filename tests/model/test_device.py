@@ -27,6 +27,28 @@ def test_bfloat16_computes_products_in_bfloat16_and_leaves_no_trace() -> None:
     assert (torch.ones(4, 4) @ torch.ones(4, 4)).dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+            True,
+        ),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (MemoryError("Unable to allocate 1.00 TiB for an array"), True),
+        (RuntimeError("shapes differ"), False),
+        (RuntimeError("could not create a primitive descriptor for a matmul"), False),
+    ],
+)
+def test_memory_that_is_full_is_told_whatever_the_words(error: Exception, full: bool) -> None:
+    with pytest.raises(devices.DeviceMemoryError if full else type(error)), devices.within_memory("no memory"):
+        raise error
+
+
 def test_a_way_that_is_not_exact_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "EXACT", 0.0)  # as if the processor computed in fewer bits
     devices._medium_is_exact.cache_clear()

@@ -162,6 +162,7 @@ def test_rows_read_as_tokens_without_strings(tmp_path: Path, rng: np.random.Gene
         ("ACGTACGT,1\nMKVL,0\n", "line 2: 'L' is not a nucleotide"),
         ("chrom,start,end,label\nchrI,0,4,1\n", "name the FASTA file they refer to with --genome"),
         ("chrom,start,end,label\nchrI,zero,4,1\n", "cannot be read as a table"),
+        ("sequence;label\nACGT;0,5\n", "line 1: columns separated by tabs or commas are required, .* by semicolons"),
     ],
 )
 def test_bad_tables_are_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -170,6 +171,29 @@ def test_bad_tables_are_refused(text: str, message: str, tmp_path: Path) -> None
     with pytest.raises(InputError, match=message) as caught:
         tables.read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_empty_lines_are_no_rows_but_count(name: str, end: str, tmp_path: Path) -> None:
+    def write(*lines: str) -> Path:
+        text = "".join(line + end for line in lines)
+        text = text.replace(",", "\t") if name == "t.tsv" else text
+        (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+        return tmp_path / name
+
+    table = tables.read(write("sequence,label", "", "ACGT,1", "", "", "ACGG,0", "ACGC,1", "", ""))
+    assert content(table) == [("ACGT", "1"), ("ACGG", "0"), ("ACGC", "1")]
+    lines = (3, 6, 7)
+    assert [table.where(row) for row in range(3)] == [f"{tmp_path / name} line {line}" for line in lines]
+    assert tables.select(table, np.array([2])).where(0).endswith(f"{name} line 7")
+    table = tables.read(write("ACGTACGT,1", "", "", "ACGG,0", "ACGC,1"))  # the file changed, and has no header
+    assert [table.where(row)[-1] for row in range(3)] == ["1", "4", "5"]
+    with pytest.raises(InputError, match=rf"{name} line 7: 2 columns are required"):
+        tables.read(write("sequence,label", "", "ACGT,1", "", "", "ACGG,0", "ACGT,1,2"))
+    if name == "t.tsv":
+        with pytest.raises(InputError, match=r"t.tsv line 5: a quotation mark is opened"):
+            tables.read(write("sequence,label", "ACGT,1", "", "", 'ACGG,"0', 'ACGG,1"'))
 
 
 def test_bad_intervals_are_refused(tmp_path: Path) -> None:

@@ -541,6 +541,35 @@ def test_baselines_are_chosen_by_name_and_join_those_that_are_there(
     assert content[2]["spearman"]["value"] == pytest.approx(result.compared.models[1].metrics["spearman"].value)
 
 
+def test_baselines_are_not_trained_on_other_rows_than_the_model_was(tmp_path: Path, rng: np.random.Generator) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for part in ("train", "dev", "test"):
+        write(data / f"{part}.tsv", "sequence\tlabel", lambda: "{}\t{}".format(*planted(rng, 40)), 40)
+    (data / "notes.txt").write_text("mine")
+    options: dict[str, Any] = {"model": tiny_model(tmp_path / "pretrained", k=3), "method": "frozen", "device": "cpu"}
+    dnabert.finetune(data, out=out, **options)
+    (data / "notes.txt").write_text("ours, and read by nobody else")
+    compare.check_data(out)
+    for part, content in (("train", "sequence\tlabel\nACGTACGT\t1\nACGTACGA\t0\n"), ("dev", "turned"), ("test", None)):
+        path = data / f"{part}.tsv"
+        before = path.read_text()
+        turned = before.replace("\t1\n", "\t2\n").replace("\t0\n", "\t1\n").replace("\t2\n", "\t0\n")
+        path.unlink() if content is None else path.write_text(turned if content == "turned" else content)
+        message = rf"data/{part}\.tsv: the model in \S+out was made from another content of this file.* --overwrite"
+        with pytest.raises(InputError, match=message):
+            dnabert.finetune(data, out=out, resume=True, baselines="kmers", **options)
+        with pytest.raises(InputError, match=message):
+            compare.train_one("kmers", data=data, out=out, **options)
+        path.write_text(before)
+    data.rename(tmp_path / "gone")
+    with pytest.raises(InputError, match="made from another content"):
+        compare.check_data(out)
+    (tmp_path / "gone").rename(data)
+    assert not (out / "baselines").exists()
+    assert compare.train_one("kmers", data=data, out=out, **options)
+
+
 def test_the_model_from_scratch_is_trained_as_the_other_was(
     tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

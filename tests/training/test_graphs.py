@@ -17,7 +17,7 @@ from dnabert.model.device import computing
 from dnabert.model.packing import pack
 from dnabert.training import fit, trainer
 from dnabert.training.finetune import finetune
-from dnabert.training.graphs import BEFORE, MOST, MOST_TOKENS, SHARE, Graph, Graphs
+from dnabert.training.graphs import BEFORE, MOST, MOST_SEEN, MOST_TOKENS, SHARE, Graph, Graphs
 from dnabert.training.trainer import LOG
 from tests.conftest import tiny_model, write_bound
 
@@ -133,6 +133,15 @@ def test_what_seldom_comes_again_is_not_recorded() -> None:
     for one in range(2000):  # as the last batch of an epoch: steps that are replayed count too
         run(graphs, 5 if one % (2 * SHARE) else 6)
     assert len(graphs.recorded) == 1
+
+
+def test_shapes_that_are_counted_stay_few() -> None:
+    model = Model()
+    graphs = OnCpu(model, model.step)
+    for one in range(3 * MOST_SEEN):
+        run(graphs, 5 if one % 2 else 10 + one)
+    assert len(graphs.seen) <= MOST_SEEN
+    assert len(graphs.recorded) == 1, "the one that comes again was forgotten with the others"
 
 
 def test_what_is_too_large_to_gain_is_not_recorded() -> None:

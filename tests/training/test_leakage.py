@@ -170,3 +170,28 @@ def test_splits_in_a_column_keep_their_lines(tmp_path: Path, capsys: pytest.Capt
         ["line", "5"],
         ["line", "3"],
     ]
+
+
+def test_numbers_are_in_no_conflict(rng: np.random.Generator) -> None:
+    """A sequence that was measured twice has two numbers."""
+    sequences = [random_dna(60, rng) for _ in range(70)]
+    for labels, conflicts in (
+        ([f"{i / 7:.3f}" for i in range(70)], 0),  # fractions
+        ([str(i) for i in range(70)], 0),  # whole numbers, more than there are classes
+        ([str(i % 40) for i in range(70)], 1),
+        (["high", *(["low", "none"] * 35)][:70], 1),
+        (["high"] * 70, 1),  # no task, but a class
+    ):
+        train = table(list(zip(sequences, labels, strict=True)))
+        dev = table([(sequences[3], "1" if labels[3] != "1" else "2"), (sequences[4], labels[4])])
+        (found,) = leakage.check({"train": train, "dev": dev}).across
+        assert found == Shared("dev", "train", 2, 2, 0, None, conflicts), labels[:3]
+
+
+def test_the_list_replaces_no_split(parts: dict[str, Table], tmp_path: Path) -> None:
+    write_splits(tmp_path / "data/a", parts)
+    before = (tmp_path / "data/a/test.csv").read_bytes()
+    with pytest.raises(InputError, match=r"test.csv: this is an input, a file in .*data; name another --out"):
+        check_leakage(tmp_path / "data", tmp_path / "data/a/test.csv")
+    assert (tmp_path / "data/a/test.csv").read_bytes() == before
+    check_leakage(tmp_path / "data", tmp_path / "data/rows.csv")

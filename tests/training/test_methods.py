@@ -19,6 +19,9 @@ from dnabert.model.heads import loss_of
 from dnabert.sequence import tables
 from dnabert.training import finetune as finetuning
 from dnabert.training import fit, frozen, suite
+from dnabert.training.evaluate import best_threshold
+from dnabert.training.items import standardise
+from dnabert.training.metrics import Truth
 from tests.conftest import random_dna, tiny_model, write_bound, write_fasta, write_splits
 from tests.training.test_tasks import TUNE, spliced
 
@@ -381,3 +384,72 @@ def test_evaluation_reads_the_columns_of_the_model(model: Path, tmp_path: Path, 
     with pytest.raises(InputError, match=r"test.tsv: this is an input; name another --out"):
         dnabert.evaluate(result.folder, one, out=one)
     assert one.read_text().startswith("sequence\tx\ty\tz\n")
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (1e300, r"'big' goes up to 3e\+300 in size, .* 1e\+18 at most is required; divide all by one number"),
+        (1e18, r"'big' goes up to 3e\+18 in size"),
+        (1e-30, r"'big' spreads by 8.16e-31 alone, .* 1e-18 at least is required; multiply all by one number"),
+        (1e-300, r"'big' spreads by 0 alone"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_float32_has_no_room_for_are_refused(factor: float, message: str) -> None:
+    values = np.array([[1.0, 1.0], [2.0, -3.0], [3.0, -1.0]])
+    assert standardise(Truth("regression", values, ("one", "big"))).mean.tolist() == [2, -1]
+    with pytest.raises(InputError, match=message):
+        standardise(Truth("regression", values[:, [0, 0]] * [1, factor], ("one", "big")))
+    if factor > 1:
+        with pytest.raises(InputError, match=message.replace("big", "y")):  # dev chooses the checkpoint
+            finetuning._check_values(
+                Truth("regression", values[:, :1], ("y",)), Truth("regression", values[:, :1] * factor, ("y",))
+            )
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "train", "dev", "said"),
+    [
+        ("classification", "ab", [0, 1, 1], [1, 1], "dev (2 rows) holds the class 'b' alone"),
+        ("classification", "ab", [0, 1, 1], [1], "dev (1 rows) holds the class 'b' alone"),
+        ("classification", "abc", [0, 1, 2], [1, 0], ""),
+        ("per-base", "ab", [0, 1, 1], [-1, 0, 0], "dev (3 rows) holds the class 'a' alone"),
+        ("per-base", "ab", [0, 1, 1], [-1, 0, 1], ""),
+        ("regression", "xy", [[1.0, 2.0], [2.0, 1.0]], [[3.0, 4.0], [3.0, 5.0]], "holds one value of 'x' alone"),
+        ("regression", "xy", [[1.0, 2.0], [2.0, 1.0]], [[2.0, 4.0], [3.0, 5.0]], ""),
+        ("multilabel", "xy", [[0, 1], [1, 0]], [[1, 0]], "one value of 'x' alone, one value of 'y' alone, so that"),
+        ("multilabel", "xy", [[0, 1], [1, 0]], [[1, 0], [0, 1]], ""),
+    ],
+)
+def test_a_dev_set_that_cannot_choose_is_warned_of(
+    task: str, names: str, train: list[Any], dev: list[Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = np.arange(len(dev)) if task == "per-base" else None
+    finetuning._check_values(Truth(task, np.array(train), tuple(names)), Truth(task, np.array(dev), tuple(names), rows))
+    warned = capsys.readouterr().err.replace("\n", " ")
+    assert ("so that it does not tell which checkpoint is best" in warned) == bool(said)
+    assert said in warned
+
+
+def test_an_evaluation_tells_what_it_came_of(tmp_path: Path, rng: np.random.Generator) -> None:
+    two = tiny_model(tmp_path / "two", "classification", k=3, labels=("no", "yes"))
+    data = write_splits(
+        tmp_path / "data", "sequence\tlabel", lambda: f"{random_dna(30, rng)}\t{['no', 'yes'][rng.integers(2)]}"
+    )
+    options: dict[str, Any] = {"scan": "max", "window": 12, "step": 5, "strand": "both"}
+    dnabert.evaluate(two, data, out=tmp_path / "m.json", dev=data / "dev.tsv", precision="float32", **options)
+    made = json.loads((tmp_path / "m.json").read_text())
+    known = tables.read(data / "dev.tsv")
+    probability = dnabert.load(two, precision="float32").predict(known, **options).outputs[:, 1]
+    assert known.labels is not None
+    positive = np.array(known.labels.to_pylist()) == "yes"
+    assert made["threshold"] == best_threshold(probability, positive) != 0.5
+    assert made["settings"] | options == made["settings"]
+    assert (made["settings"]["model"], made["settings"]["data"]) == (str(two), [str(data)])
+    assert (made["settings"]["dev"], made["settings"]["genome"]) == (str(data / "dev.tsv"), None)
+    dnabert.evaluate(two, [data / "test.tsv"], out=tmp_path / "m.json", precision="float32")
+    made = json.loads((tmp_path / "m.json").read_text())
+    assert (made["threshold"], made["settings"]["scan"], made["settings"]["strand"]) == (None, None, "given")
+    with pytest.raises(InputError, match=r"test.tsv: this is an input, a file in .*data; name another --out"):
+        dnabert.evaluate(two, data, out=data / "test.tsv")

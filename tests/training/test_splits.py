@@ -10,6 +10,8 @@ import pytest
 from dnabert.errors import InputError
 from dnabert.sequence import tables
 from dnabert.training import leakage, splits, targets
+from dnabert.training.data import Labelled, read_labelled
+from dnabert.training.finetune import defaults
 from dnabert.training.leakage import Shared
 from tests.conftest import random_dna
 
@@ -46,12 +48,19 @@ def test_a_folder_of_splits(tmp_path: Path) -> None:
         (tmp_path / name).write_text("sequence,label\nACGTAC,1\nACGTAA,0\n")
     parts = splits.read_folder(tmp_path)
     assert (parts.train.rows, parts.dev.rows, parts.test) == (2, 2, None)
+    for name in ("train.csv.bak", "valid.csv~", "train.xlsx"):
+        (tmp_path / name).touch()
+    assert splits.read_folder(tmp_path).train.rows == 2
+    for name in ("test.bed", "test.narrowPeak.gz", "test.fa.gz", "test.pq", "test.txt"):
+        (tmp_path / name).touch()
+        assert splits.find_file(tmp_path, "test") == tmp_path / name
+        (tmp_path / name).unlink()
     (tmp_path / "dev.tsv").write_text("sequence\tlabel\nACGTAC\t1\n")
     with pytest.raises(InputError, match=r"dev.tsv and valid.csv could both be 'dev'"):
         splits.read_folder(tmp_path)
     (tmp_path / "valid.csv").unlink()
     (tmp_path / "train.csv").unlink()
-    with pytest.raises(InputError, match=r"a file 'train' .* is required, the folder holds dev.tsv"):
+    with pytest.raises(InputError, match=r"a file 'train' .* is required, the folder holds dev.tsv, train.csv.bak"):
         splits.read_folder(tmp_path)
 
 
@@ -168,3 +177,58 @@ def test_bad_splits_by_similarity(rng: np.random.Generator) -> None:
         splits.split_by_similarity(tables.select(one, np.arange(60)), (0.9, 0.1, 0))
     with pytest.raises(InputError, match="three numbers that add up to 1"):
         splits.split_by_similarity(one, (0.9, 0.2, 0))
+
+
+def test_contigs_of_equal_size_are_dealt_out_whatever_classes_they_hold(rng: np.random.Generator) -> None:
+    table = with_contigs({"chr1": 20, "chr2": 20, "chr3": 20}, rng)
+    strata = np.array([0, 1] * 20 + [2] * 20)
+    parts = splits.split_by_contig(table, (0.34, 0.33, 0.33), strata=strata)
+    assert [part.rows for part in parts if part is not None] == [20, 20, 20]
+    with pytest.raises(InputError, match=r"the nearest is 0\.67, 0\.33, 0\.00"):
+        splits.split_by_contig(table, (0.66, 0.33, 0.01), strata=strata)
+
+
+def test_a_division_leaves_train_its_classes_where_it_can(rng: np.random.Generator) -> None:
+    sizes = {"chr1": 30, "chr2": 10, "chr3": 10, "chr4": 5, "chr5": 5}
+    table = with_contigs(sizes, rng)
+    strata = np.repeat([0, 0, 0, 1, 0], list(sizes.values()))
+    parts = splits.split_by_contig(table, (0.6, 0.2, 0.2), strata=strata)
+    assert "chr4" in parts.train.columns["chrom"].to_pylist()
+
+
+def read(path: Path, lines: list[str], **options: object) -> Labelled:
+    path.write_text("\n".join(["chrom,sequence,label", *lines]) + "\n")
+    return read_labelled(defaults() | {"data": path, "split": (0.8, 0.1, 0.1)} | options)
+
+
+def test_a_class_that_no_training_row_holds_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
+    some = [f"chr{i},{random_dna(20, rng)},{'ab'[n % 2]}" for i in range(8) for n in range(10)]
+    rare = [f"{name},{random_dna(20, rng)},c" for name in ("chr8", "chr9") for _ in range(10)]
+    advice = "add rows of it, delete those there are, or divide otherwise"
+    path = tmp_path / "t.csv"
+    found = read(path, some + rare, split_by="contig")
+    assert set(found.truths.train.values.tolist()) == {0, 1, 2}
+    shares = {"split": (0.34, 0.33, 0.33), "split_by": "contig"}
+    thirds = [f"chr{i},{random_dna(20, rng)},{label}" for i, label in enumerate("abc") for _ in range(20)]
+    with pytest.raises(
+        InputError, match=rf"t.csv: none of the 20 training rows holds the class '.', and 20 of dev and test; {advice}"
+    ):
+        read(path, thirds, **shares)
+    bases = [f"chr{i},ACGTACGT,{label * 8}" for i, label in enumerate("ndd") for _ in range(20)]
+    with pytest.raises(InputError, match=r"none of the 20 training rows holds the class 'n', and 20 of dev and test"):
+        read(path, bases, **shares)
+
+
+def test_more_rows_than_there_are_is_said(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"chr1,{random_dna(20, rng)},{i % 2}" for i in range(50)]
+    for asked, taken, said in (
+        (1000, 40, "--rows 1000, but 40 are all there are to train on"),
+        (40, 40, ""),
+        (9, 9, ""),
+    ):
+        assert read(tmp_path / "t.csv", lines, rows=asked).parts.train.rows == taken
+        warned = capsys.readouterr().err
+        assert ("Warning" in warned) == bool(said)
+        assert said in warned.replace("\n", "")

@@ -22,7 +22,7 @@ from dnabert.errors import InputError
 from dnabert.model import baselines, checkpoint
 from dnabert.training import compare, published, suite
 from dnabert.training.data import read_splits
-from dnabert.training.finetune import finetune
+from dnabert.training.finetune import Finetuned, _plan, defaults, finetune
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.trainer import last_checkpoint
 from tests.conftest import random_dna, run_command, tiny_model
@@ -76,6 +76,12 @@ def test_every_set_that_can_be_trained_is(
     again = suite.benchmark(sets, model, tmp_path / "out", seeds=2, **TUNE)
     assert trained == [("0", 1)]
     assert again == lines
+    # a part of the suite is shown alone, and the table keeps the rest
+    rows = pyarrow.parquet.read_table(tmp_path / "out/results.parquet").to_pylist()
+    part = suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], **TUNE)
+    assert [(line.name, line.seeds) for line in part] == [("tf/0", 1)]
+    assert pyarrow.parquet.read_table(tmp_path / "out/results.parquet").to_pylist() == rows
+    assert suite.summarise(tmp_path / "out") == lines
 
 
 def test_fits_side_by_side_are_the_same_fits(
@@ -157,8 +163,11 @@ def test_options_are_refused_before_anything_is_written(sets: Path, model: Path,
 def test_every_set_is_looked_at_before_the_first_fit(sets: Path, model: Path, tmp_path: Path) -> None:
     path = sets / "tf/0/test.csv"
     path.write_text(path.read_text().replace(",1\n", ",maybe\n", 1))
-    with pytest.raises(InputError, match=r"tf/0: .*test.csv.*'maybe'"):
-        suite.benchmark(sets, model, tmp_path / "out", seeds=1, **TUNE)
+    for only in ([], ["tf"]):  # one alone too: what its fit began would stand in the way of the corrected command
+        with pytest.raises(InputError, match=r"tf/0: .*test.csv.*'maybe'"):
+            suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=only, **TUNE)
+    with pytest.raises(InputError, match="--device nonsense: there is no such device"):
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, **TUNE | {"device": "nonsense"})
     path.write_text(f"sequence,label\n{'ACGT' * 300},1\n")
     with pytest.raises(InputError, match=r"tf/0: .*--long"):
         suite.benchmark(sets, model, tmp_path / "out", seeds=1, **TUNE)
@@ -210,10 +219,11 @@ def test_a_fit_that_breaks_leaves_its_traceback_in_its_log(tmp_path: Path) -> No
     assert "in _broken" in log.read_text()
 
 
-def test_a_fit_beside_others_that_is_refused_is_named(sets: Path, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match="tf/0, seed 0, fine-tuned: --task nonsense"
-    ):  # one set is not looked at before
+def test_a_fit_beside_others_that_is_refused_is_named(
+    sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "_check_sets", lambda _: None)  # which would refuse it before
+    with pytest.raises(InputError, match="tf/0, seed 0, fine-tuned: --task nonsense"):
         suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], jobs=2, task="nonsense", **TUNE)
 
 
@@ -261,6 +271,70 @@ def test_a_learning_curve_of_numbers(model: Path, tmp_path: Path, rng: np.random
     assert [part.train.rows for part, _ in parts] == [20, 40]  # shares of those rows
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What each fit is asked for, without one."""
+    found: list[dict[str, Any]] = []
+
+    def remembered(**options: Any) -> Finetuned:
+        found.append(options)
+        return Finetuned(*(None,) * 4, finished=True)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(suite, "finetune", remembered)
+    return found
+
+
+def test_fits_by_the_protocol_of_dream(
+    model: Path,
+    tmp_path: Path,
+    rng: np.random.Generator,
+    asked: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = (f"{random_dna(30, rng)}\t{rng.normal(11, 2)}" for _ in range(1000))
+    (tmp_path / "yeast.txt").write_text("\n".join(rows) + "\n")
+    suite.benchmark(tmp_path / "yeast.txt", model, tmp_path / "out", protocol="dream", seeds=1, device="cpu")
+    assert "published figures of DREAM are of a model of k = 6, this one has k = 3" in capsys.readouterr().err
+    plans = [_plan(defaults() | {name: one[name] for name in one if name != "baselines"}) for one in asked]
+    for name, value in (("learning_rate", 1e-4), ("batch_size", 128), ("epochs", 10), ("task", "regression")):
+        assert [plan.settings[name] for plan in plans] == [value] * 4
+    parts = [[0 if part is None else part.rows for part in plan.read.parts] for plan in plans]
+    assert parts == [[train, 90, 100] for train in (101, 202, 405, 810)]
+    suite.benchmark(tmp_path / "yeast.txt", tiny_model(tmp_path / "six", k=6), tmp_path / "out6", protocol="dream")
+    assert "published figures" not in capsys.readouterr().err
+
+
+def test_the_strand_is_known_of_gue_alone_and_can_be_given(
+    sets: Path, model: Path, tmp_path: Path, asked: list[dict[str, Any]]
+) -> None:
+    for name, strand in (
+        ("tf/0", "both"),
+        ("GUE/mouse/4", "both"),
+        ("EMP/H3", "both"),
+        ("splice/reconstructed", "given"),
+        ("tf/mine", "given"),
+        ("mouse/embryo/one", "given"),
+    ):
+        assert published.strand_of(name) == strand
+    for given in (None, "both", "given"):
+        suite.benchmark(sets, model, tmp_path / f"out-{given}", seeds=1, strand=given, **TUNE)
+    assert [one["strand"] for one in asked] == ["given", "both", "both", "both", "given", "given"]
+    with pytest.raises(InputError, match="--strand neither: give one of given, both"):
+        suite.benchmark(sets, model, tmp_path / "out", strand="neither", **TUNE)
+
+
+def test_fits_of_other_rows_do_not_stand_beside_those_there_are(sets: Path, model: Path, tmp_path: Path) -> None:
+    one: dict[str, Any] = {"only": ["tf"], "method": "frozen", "device": "cpu"}
+    suite.benchmark(sets, model, tmp_path / "out", seeds=1, **one)
+    path = sets / "tf/0/dev.csv"
+    path.write_text(path.read_text() + "ACGTACGTACGT,1\n")
+    for more in ({"seeds": 2}, {"seeds": 1, "baselines": "kmers"}):
+        with pytest.raises(InputError, match=r"tf/0/dev\.csv: the model in \S+seed0 was made from another content"):
+            suite.benchmark(sets, model, tmp_path / "out", **one, **more)
+    assert not (tmp_path / "out/runs/tf/0/seed1").exists()
+    suite.benchmark(sets, model, tmp_path / "out", seeds=1, overwrite=True, baselines="kmers", **one)
+
+
 def test_baselines_stand_in_the_table(sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "NAMES", ("kmers",))
     lines = suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], baselines=True, **TUNE)
@@ -288,6 +362,11 @@ def test_baselines_are_added_to_fits_that_are_complete(sets: Path, model: Path, 
     assert seconds[0] == compare.seconds(weights.parent)
     assert all(one > 0 for one in seconds)
     assert weights.stat().st_mtime_ns == before  # the fit itself is taken as it is
+    # whether a difference is one stands in the table as in the report
+    rows = pyarrow.parquet.read_table(tmp_path / "out/results.parquet").to_pylist()
+    kmers = compare.read_table(weights.parent)[1]
+    differences = [(row["difference"], row["p"]) for row in rows]
+    assert differences == [(None, None), (kmers["difference"]["value"], kmers["p_value"])]
     again = suite.benchmark(sets, model, tmp_path / "out", **options)
     assert [line.model for line in again] == ["fine-tuned", "kmers"]  # no table loses what is there
     more = suite.benchmark(sets, model, tmp_path / "out", baselines=["from-scratch"], **options)
@@ -313,10 +392,31 @@ def test_a_long_name_cuts_no_number(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         suite.Summary(name, model, 0.125, "pearson", 3, value, 0.012, value - 0.05, value + 0.05, value + 0.03)
         for model, value in (("fine-tuned", 0.512), ("residual", 0.487))
     ]
-    _print(lines)
+    _print(lines, dream=True)
     shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "fine-tuned 0.512 0.012 0.462 to 0.562 0.542 3" in shown
     assert "residual 0.487 0.012 0.437 to 0.537 0.517 3" in shown
+    assert shown[-2].startswith("Published, k = 6, on such a split of 6.7 million rows: r 0.74, rho 0.76")
+    assert shown[-1] == "A baseline's mean is ahead of the fine-tuned model's on 0 of 1 data sets and sizes."
+
+
+def test_the_sets_on_which_a_baseline_is_ahead_are_named() -> None:
+    means = {
+        ("tf/0", 1.0): {"fine-tuned": 0.5, "kmers": 0.6, "residual": 0.7},
+        ("tf/1", 1.0): {"fine-tuned": 0.5, "kmers": 0.4, "residual": math.nan},
+        ("yeast", 0.125): {"fine-tuned": 0.5, "kmers": 0.51},
+        ("alone", 1.0): {"fine-tuned": 0.5},
+    }
+    lines = [
+        suite.Summary(name, model, share, "mcc", 1, mean, *(math.nan,) * 4)
+        for (name, share), models in means.items()
+        for model, mean in models.items()
+    ]
+    assert suite.ahead(lines) == (
+        "A baseline's mean is ahead of the fine-tuned model's on 2 of 3 data sets and sizes: "
+        "tf/0 (kmers, residual); yeast, 12.5% of the rows (kmers)."
+    )
+    assert suite.ahead(lines[-1:]) == ""
 
 
 @pytest.mark.parametrize(
@@ -324,7 +424,7 @@ def test_a_long_name_cuts_no_number(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     [
         ({"only": ["splice"]}, r"no data set is left \(prom/prom_core_tata, tf/0\)"),
         ({"protocol": "best"}, "--protocol best: give one of gue, dream"),
-        ({"rows": 1}, "--rows 1: 2 to 40 rows can be drawn"),
+        ({"rows": 1}, "--rows 1: 2 "),
     ],
 )
 def test_suites_that_cannot_run_are_refused(
@@ -345,6 +445,7 @@ def test_another_suite_does_not_write_into_a_folder(sets: Path, model: Path, tmp
         ({"rows": 20}, "rows was None, is 20"),
         ({"label": ["label"]}, r"label was None, is \['label'\]"),
         ({"epochs": 2}, "epochs was 1, is 2"),
+        ({"strand": "given"}, "strand was None, is given"),
     ):
         with pytest.raises(InputError, match=f"this folder holds another run, its {message}"):
             suite.benchmark(sets, model, tmp_path / "out", seeds=1, only=["tf"], **TUNE | change)

@@ -28,7 +28,12 @@ def read(text: str, folder: Path) -> tables.Table:
 
 @pytest.mark.parametrize(
     ("labels", "classes"),
-    [(["0", "1", "10", "2"], ("0", "1", "2", "10")), (["yes", "no"], ("no", "yes")), (["-1", "1"], ("-1", "1"))],
+    [
+        (["0", "1", "10", "2"], ("0", "1", "2", "10")),
+        (["yes", "no"], ("no", "yes")),
+        (["-1", "1"], ("-1", "1")),
+        (["+", "-"], ("+", "-")),
+    ],
 )
 def test_classes_are_inferred(labels: list[str], classes: tuple[str, ...], tmp_path: Path) -> None:
     table = labelled(labels, tmp_path)
@@ -43,7 +48,10 @@ def test_classes_are_inferred(labels: list[str], classes: tuple[str, ...], tmp_p
         (["a", "b", "1"], "t.csv line 4: label '1' is a number, other labels are not"),
         (["0", "0.5"], "t.csv line 3: label '0.5' is no class"),
         (["0.5", "0.25", "high"], "t.csv line 4: label 'high' is a word, other labels are numbers"),
-        (["0", "1", "NA"], "t.csv line 4: label 'NA' stands for none; fill it or delete the row"),
+        (["0", "1", "NA"], "t.csv line 4: label 'NA' stands for none; delete the rows that have it, or rename it"),
+        (["pos", "neg", "NA"], "t.csv line 4: label 'NA' stands for none; delete the rows that have it, or rename it"),
+        (["pos", "nan", "neg"], "t.csv line 3: label 'nan' stands for none"),
+        (["pos", "-"], "t.csv line 3: label '-' stands for none"),
         (["0", ""], "t.csv line 3: the label is empty"),
         (["0", "1", "1.0"], "t.csv line 4: label '1.0' is the class '1' written in another way"),
         (["1", "1"], "all 2 rows have the label '1'; two classes or more are required"),
@@ -55,7 +63,7 @@ def test_bad_labels_are_refused(labels: list[str], message: str, tmp_path: Path)
 
 
 def test_unknown_classes_and_missing_labels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"t.csv line 3: label 'z' is none of the classes \(a, b\)"):
+    with pytest.raises(InputError, match=r"t.csv line 3: label 'z' is none of the classes \(a, b\), .* training rows"):
         targets.truth(labelled(["a", "z"], tmp_path), Task("classification", ("a", "b")))
     with pytest.raises(InputError, match=r"t.csv line 3: the label is empty; fill it"):
         targets.truth(labelled(["a", ""], tmp_path), Task("classification", ("a", "b")))
@@ -64,6 +72,35 @@ def test_unknown_classes_and_missing_labels_are_refused(tmp_path: Path) -> None:
     fasta = write_fasta(tmp_path / "p.fa", {"one": "ACGT"})
     with pytest.raises(InputError, match=r"p.fa: labels are required to train or evaluate; give --labels FILE"):
         targets.infer(tables.read(fasta))
+
+
+def test_labels_are_trimmed(tmp_path: Path) -> None:
+    table = labelled(["yes sir", "yes sir ", " no"], tmp_path)
+    task = targets.infer(table)
+    assert task == Task("classification", ("no", "yes sir"))
+    assert targets.truth(table, task).values.tolist() == [1, 1, 0]
+
+
+def test_none_is_a_class_beside_words(tmp_path: Path) -> None:
+    assert targets.infer(labelled(["donor", "none", "acceptor"], tmp_path)).names == ("acceptor", "donor", "none")
+    with pytest.raises(InputError, match=r"t.csv line 3: label 'none' stands for none"):
+        targets.infer(labelled(["1", "none", "0"], tmp_path))
+
+
+def test_classes_that_differ_by_case_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert targets.infer(labelled(["Neg", "Pos", "neg"], tmp_path)).names == ("Neg", "Pos", "neg")
+    assert "t.csv line 4: 'neg' and 'Neg' are two classes; write them alike" in capsys.readouterr().err
+    targets.infer(labelled(["Neg", "Pos"], tmp_path))
+    assert not capsys.readouterr().err
+
+
+def test_many_whole_numbers_as_classes_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for count, told in ((11, True), (10, False)):
+        table = labelled([str(i) for i in range(count)], tmp_path)
+        assert targets.infer(table).kind == "classification"
+        assert ("11 different whole numbers are read as classes" in capsys.readouterr().err) == told
+        targets.infer(table, kind="classification")
+        assert not capsys.readouterr().err
 
 
 def test_a_slip_among_labels_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,6 +150,69 @@ def test_labels_of_bases_may_be_lists(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("[0, 1, .]", "[1, 0]"),
+        ("['0', '1', '.']", "['1', '0']"),
+        ("(0, 1, .)", '[""1"", ""0""]'),
+        ("[0 1 .]", "[ 1  0]"),
+        ("0 1 . ", "1 0"),
+        ("0, 1, .", " 1,0,"),
+    ],
+)
+def test_labels_of_bases_may_be_written_as_lists(first: str, second: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f'sequence,label\nACG,"{first}"\nTT,"{second}"\n')
+    table = tables.read(path)
+    task = targets.infer(table)
+    assert task == Task("per-base", ("0", "1"))
+    assert targets.truth(table, task).values.tolist() == [0, 1, -1, 1, 0]
+
+
+@pytest.mark.parametrize("label", ["((..))", "( ( . . ) )", "(,(,.,.,),)"])
+def test_brackets_may_be_labels_of_bases(label: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f'sequence,label\nACGTAC,"{label}"\n')
+    table = tables.read(path)
+    assert targets.truth(table, targets.infer(table)).values.tolist() == [0, 0, -1, -1, 1, 1]
+
+
+def of_forty_bases(labels: list[str], folder: Path) -> tables.Table:
+    path = folder / "t.tsv"
+    path.write_text("sequence\tlabel\n" + "".join(f"{'ACGT' * 10}\t{label}\n" for label in labels))
+    return tables.read(path)
+
+
+@pytest.mark.parametrize(
+    ("label", "number"),
+    [("01" * 19 + "0", 39), ("ADN" * 12 + "NN", 38), ("N" * 42, 42), ("CN" * 18, 36), (str([0, 1] * 15), 30)],
+)
+def test_labels_of_bases_that_mostly_have_another_length_are_refused(label: str, number: int, tmp_path: Path) -> None:
+    right = "ADN" * 13 + "A" if label.isalpha() else "01" * 20
+    labels = [", ".join(right)] if label.startswith("[") else [right]
+    table = of_forty_bases([*labels, label, label[::-1] if label.isalnum() else label], tmp_path)
+    message = rf"t.tsv line 3: {number} labels for a sequence of 40 bases; .* --task classification"
+    with pytest.raises(InputError, match=message):
+        targets.infer(table)
+    assert targets.infer(table, kind="classification").kind == "classification"
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (["long_terminal_repeat_of_retrovirus", "short_interspersed_nuclear_element"], "classification"),
+        (["ACGT" * 9, "GGCA" * 9, "ACGT" * 9, "GGCA" * 9], "classification"),  # barcodes
+        (["01" * 10, "10" * 10], "classification"),  # too short
+        (["[0, 1, 0]", "[1, 1, 0]"], "classification"),
+        (["1." + "3" * 36, "2." + "1" * 36], "regression"),
+        (["1.3436424411240122e+38", "1.5436424411240122e+38"] * 30, "classification"),
+    ],
+)
+def test_other_long_labels_keep_their_task(labels: list[str], kind: str, tmp_path: Path) -> None:
+    assert targets.infer(of_forty_bases(labels, tmp_path)).kind == kind
+
+
+@pytest.mark.parametrize(
     ("text", "columns", "kind", "message"),
     [
         (
@@ -146,7 +246,9 @@ def test_labels_that_fit_no_task_are_refused(
 
 def test_a_class_of_bases_that_training_lacked_is_refused(tmp_path: Path) -> None:
     table = read("sequence label\nACGT nnDn\nACGT nXDn", tmp_path)
-    with pytest.raises(InputError, match=r"line 3: label 'X' of base 2 is none of the classes \(D, n\)"):
+    with pytest.raises(
+        InputError, match=r"line 3: label 'X' of base 2 is none of the classes \(D, n\), .* training rows"
+    ):
         targets.truth(table, Task("per-base", ("D", "n")))
     with pytest.raises(InputError, match=r"all bases are labelled '\.'"):
         targets.truth(read("sequence label\nACGT ....", tmp_path), Task("per-base", ("D", "n")))

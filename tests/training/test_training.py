@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,9 @@ from dnabert.training import corpus as corpus_module
 from dnabert.training import finetune as finetuning
 from dnabert.training import pretrain as pretraining
 from dnabert.training.targets import Task
-from dnabert.training.trainer import last_checkpoint, training_arguments
+from dnabert.training.trainer import PackedTrainer, Reporter, last_checkpoint, training_arguments
 from tests import commands
-from tests.conftest import TINY, random_dna, run_command, tiny_model, write_fasta
+from tests.conftest import TINY, random_dna, run_command, tiny_model, write_bound, write_fasta
 
 
 @contextmanager
@@ -205,6 +206,26 @@ def test_the_rate_is_that_of_training_alone(
     assert float(rates[1].replace(",", "")) > 512 * 2 / 3  # two steps do not take the three seconds
 
 
+def test_a_wait_for_the_gpu_in_the_log_counts_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("dnabert.training.trainer.time.monotonic", lambda: clock[0])
+    reporter = Reporter(lambda _: "loss", lambda _: "", tokens_at_peak=2000.0)
+    arguments: Any = SimpleNamespace(device=torch.device("cpu"))
+    state: Any = SimpleNamespace(global_step=1, max_steps=9)
+    control: Any = SimpleNamespace(should_evaluate=True, should_save=False)
+    reporter.on_train_begin(arguments, state, control)
+    for start, tokens in ((0.0, 1000.0), (4.0, 2000.0)):
+        clock[0] = start + 0.1  # the step is on its way to the GPU
+        reporter.on_step_end(arguments, state, control)
+        clock[0] = start + 1.0  # its loss is known
+        reporter.on_log(arguments, state, control, {"loss": 1.0, "tokens": tokens})
+        clock[0] = start + 4.0
+        reporter.on_evaluate(arguments, state, control)
+    assert capsys.readouterr().err.count("1,000 tokens/s (MFU 50%)") == 2
+
+
 def test_norms_are_told_device_and_precision(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     monkeypatch.setattr(pretraining, "narrow", lambda _, *where: told.append(where))
@@ -332,10 +353,9 @@ def test_finetuning_learns_predicts_and_evaluates(
     assert result.test.metrics["mcc"].value > 0.5
     again = dnabert.evaluate(result.folder, data, precision="float32", out=tmp_path / "metrics.json")
     assert again.metrics["mcc"] == result.test.metrics["mcc"]
-    assert (
-        json.loads((tmp_path / "metrics.json").read_text())
-        == json.loads((result.folder / "metrics.json").read_text())["test"]
-    )
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    of_test = json.loads((result.folder / "metrics.json").read_text())["test"]
+    assert {name: written[name] for name in of_test} == of_test
     counts = dnabert.predict_file(result.folder, data / "test.tsv", tmp_path / "p.tsv", precision="float32")
     rows = [line.split("\t") for line in (tmp_path / "p.tsv").read_text().splitlines()]
     assert rows[0] == ["id", "label", "prediction", *(f"probability_{label}" for label in classes)]
@@ -502,20 +522,29 @@ def test_compiling_leaves_float32_whole(tmp_path: Path) -> None:
 def test_what_is_faster_compiled_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     gains = compiling.gains
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
-    monkeypatch.setattr(compiling, "missing", lambda _: None)
     assert gains(gpu, torch.bfloat16, False)
     assert not gains(cpu, torch.bfloat16, False)
     assert not gains(gpu, torch.float32, False)
     assert not gains(gpu, torch.bfloat16, True)
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert not gains(gpu, torch.bfloat16, False)
-    monkeypatch.delenv("WORLD_SIZE")
-    monkeypatch.setattr(compiling, "missing", lambda _: "a C compiler is required")
-    assert not gains(gpu, torch.bfloat16, False)
+
+
+def test_what_cannot_be_compiled_is_trained_as_it_is_and_said(
+    genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compiling, "gains", lambda *_: True)
+    monkeypatch.setattr(compiling, "missing", lambda _: "the package triton is required; install it")
+    said = "without torch.compile, which would be faster: the package triton is required; install it"
+    settings = SMALL | {"steps": 2}
+    assert dnabert.pretrain([genome], tmp_path / "out", **settings).finished
+    assert said in capsys.readouterr().err
+    assert dnabert.pretrain([genome], tmp_path / "asked", **settings, compile=False).finished
+    assert said not in capsys.readouterr().err
 
 
 def test_a_gpu_takes_triton_and_headers_to_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC", sys.executable)  # a program that is there
+    monkeypatch.setenv("CC", f"{sys.executable} -O2")  # a program that is there
     missing = compiling.missing
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert "triton is required" in str(missing(torch.device("cuda")))
@@ -577,11 +606,15 @@ def test_half_a_batch_makes_the_same_step_where_memory_is_short(
     assert "starting again with --batch-tokens 512 --accumulate 2" in capsys.readouterr().err
 
 
-def test_a_killed_loader_is_an_error_and_no_hang(genome: Path, tmp_path: Path) -> None:
-    settings = SMALL | {"steps": 5000, "workers": 1}
+LONG_STEPS = {"preset": "mini", "batch_tokens": 4096, "save_every": 1, "holdout": ("0",)}
+
+
+@pytest.mark.parametrize("more", [{}, LONG_STEPS])  # what comes of it depends on what the main process is doing
+def test_a_killed_loader_is_an_error_and_no_hang(more: dict[str, Any], genome: Path, tmp_path: Path) -> None:
+    settings = SMALL | {"steps": 5000, "workers": 1} | more
     out = tmp_path / "out"
     running = pretrain_apart(genome, out, settings)
-    while not (out / "checkpoint-10" / "trainer_state.json").exists():
+    while last_checkpoint(out) is None:
         assert running.is_alive()
         time.sleep(0.02)
     (loader,) = psutil.Process(running.pid).children()
@@ -592,6 +625,45 @@ def test_a_killed_loader_is_an_error_and_no_hang(genome: Path, tmp_path: Path) -
     assert "InputError" in errors
     assert "a loader process ended" in errors
     assert "--resume" in errors
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"), [(4, None), (1, "no memory for 2 sequences of 39 tokens at a time either")]
+)
+def test_half_the_rows_at_a_time_make_the_same_step_where_memory_is_short(
+    room: int,
+    expected: str | None,
+    tmp_path: Path,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = write_bound(tmp_path / "data", rng)
+    model = tiny_model(tmp_path / "model")
+    settings: dict[str, Any] = {"epochs": 2, "batch_size": 8, "dropout": 0.0, "method": "full"}
+    plain = dnabert.finetune(data, model, tmp_path / "plain", **settings)
+    step = PackedTrainer.training_step
+
+    def step_on_a_small_device(trainer: Any, model: Any, inputs: dict[str, Any], *others: Any) -> torch.Tensor:
+        assert (model.class_weights is None) == (expected is None), "what stands for the model has its weights"
+        if len(inputs["labels"]) > room and model.training:
+            with torch.no_grad():
+                next(model.parameters()).add_(1.0)  # as if some steps had been made before
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(trainer, model, inputs, *others)
+
+    monkeypatch.setattr(PackedTrainer, "training_step", step_on_a_small_device)
+    if expected:
+        with pytest.raises(InputError, match=expected):
+            dnabert.finetune(data, model, tmp_path / "out", **settings | {"batch_size": 4, "class_weights": True})
+        return
+    small = dnabert.finetune(data, model, tmp_path / "out", **settings)
+    assert "no memory for 8 sequences of 39 tokens at a time; trying half" in capsys.readouterr().err
+    assert small.test is not None
+    assert plain.test is not None
+    weights = [load_file(one.folder / "model.safetensors") for one in (small, plain)]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-4)
 
 
 GONE = FileNotFoundError(2, "No such file or directory")

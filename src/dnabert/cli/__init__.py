@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any, NoReturn
 
 import typer
 
@@ -54,14 +55,31 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
         raise typer.Exit
 
 
+_UsageError: Any = typer.BadParameter.__base__
+"""Of click, which newer versions of typer bring along under another name."""
+
+
 def main() -> None:
-    """Run the command: bad input is one line on stderr and exit code 2."""
+    """Run the command: bad input, options too, is one line on stderr and exit code 2."""
     try:
-        app()
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        sys.exit("Aborted!")
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+            error.show()
+            sys.exit(2)
+        what = " ".join(error.format_message().split()).rstrip(".")
+        _refuse(f"{what}; see '{error.ctx.command_path if error.ctx else 'dnabert'} --help'")
     except InputError as error:
-        print(f"dnabert: error: {error}", file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # Not sys.exit: a reader's thread may still be winding down, and on a busy machine the destructors of the
-        # libraries then abort the process (exit code 134 instead of 2).
-        os._exit(2)
+        _refuse(str(error))
+    sys.exit(code)
+
+
+def _refuse(words: str) -> NoReturn:
+    print(f"dnabert: error: {words}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: a reader's thread may still be winding down, and on a busy machine the destructors of the
+    # libraries then abort the process (exit code 134 instead of 2).
+    os._exit(2)

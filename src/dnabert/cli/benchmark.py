@@ -40,6 +40,12 @@ def benchmark(
     ] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Train on this many rows alone.", min=1)] = None,
     label: LabelColumns = None,
+    strand: Annotated[
+        str | None,
+        typer.Option(
+            "--strand", help="given, or both; default: as known of GUE's sets, else given.", show_default=False
+        ),
+    ] = None,
     method: Annotated[str, typer.Option("--method", help="auto, full, lora or frozen, as in finetune.")] = "auto",
     features: Features = None,
     keep: Keep = "all",
@@ -72,6 +78,7 @@ def benchmark(
             only=only or (),
             rows=rows,
             label=label or (),
+            strand=strand,
             jobs=jobs,
             overwrite=overwrite,
             method=method,
@@ -88,24 +95,25 @@ def benchmark(
         without = ", without --overwrite," * overwrite
         print(f"Stopped; the same command{without} goes on from here.", file=sys.stderr)
         raise typer.Exit(130) from None
-    _print(lines)
+    _print(lines, dream=protocol == "dream")
     print(f"Results: {out / training.RESULTS}")
 
 
-def _print(lines: "list[Summary]") -> None:
+def _print(lines: "list[Summary]", dream: bool) -> None:
     import rich.box
     import rich.table
 
     from dnabert.cli.report import plain_console
     from dnabert.training import published
+    from dnabert.training.suite import ahead, heading
 
     table = rich.table.Table(box=rich.box.SIMPLE, collapse_padding=True)
     table.add_column("data set", overflow="fold")  # a long name gives way to the numbers
     ranked = [] if all(math.isnan(line.spearman) for line in lines) else ["spearman"]  # of numbers alone
-    for heading in ("mean", "sd", "95 % interval", *ranked, "seeds"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for column in ("mean", "sd", "95 % interval", *ranked, "seeds"):
+        table.add_column(column, justify="right", no_wrap=True)
     for (name, share, metric), group in itertools.groupby(lines, key=lambda line: (line.name, line.share, line.metric)):
-        table.add_row(f"{name}{'' if share == 1 else f', {share:.1%} of the rows'}: {metric}")
+        table.add_row(f"{heading(name, share)}: {metric}")
         for line in group:
             interval = f"{_number(line.low)} to {_number(line.high)}"
             numbers = [_number(line.mean), _number(line.deviation), interval]
@@ -119,6 +127,10 @@ def _print(lines: "list[Summary]") -> None:
     console.print(table)
     if any(published.gue(line.name) for line in lines):
         console.print(f"Published: {published.SOURCE}", highlight=False)
+    if dream:
+        print(published.DREAM)
+    if sentence := ahead(lines):
+        print(sentence)
 
 
 def _number(value: float) -> str:

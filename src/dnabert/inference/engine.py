@@ -232,11 +232,21 @@ def stream_rows(
     """
     engine.checkpoint.model.eval()
     budget = batch_tokens or BATCH_TOKENS.get(engine.device.type, BATCH_TOKENS["cpu"])
+    done = 0.0
+
+    def count(rows: float) -> None:
+        nonlocal done
+        done += rows
+        assert advance
+        advance(rows)
+
     try:
         with within_memory(f"{engine.device} has no memory for batches of {budget:,} tokens (--batch-tokens)"):
-            return _stream(engine, lengths, compute, keep, budget, description, advance)
+            return _stream(engine, lengths, compute, keep, budget, description, advance and count)
     except DeviceMemoryError as error:
         say(f"Warning: {error}; trying half")
+    if advance:
+        advance(-done)  # they come again
     with within_memory(
         f"{engine.device} has no memory for batches of {budget // 2:,} tokens either; compute fewer at a time "
         "(--batch-tokens) or on another --device"

@@ -179,6 +179,7 @@ def explain(
         raise InputError(
             f"--export-original writes probabilities of classes, and this model is of {loaded.task}; leave it out"
         )
+    say(f"Explaining {table.rows:,} sequences ({method}) on {describe(started.device, started.precision)}")
     with replacing_files(folder) as temporary:
         values, extra = _compute_on_disk(started, table, settings, temporary)
         scores = Scores(
@@ -207,7 +208,6 @@ def explain(
         (temporary / "run.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
         for left in temporary.glob("*.working.npy"):
             left.unlink()
-    say(f"Explained {table.rows:,} sequences on {describe(started.device, started.precision)}")
     return Explained(folder, folder / written.name, table.rows, _summary(extra).get("median completeness error"))
 
 

@@ -47,15 +47,16 @@ def add(model: transformers.BertPreTrainedModel, base: str | os.PathLike[str], r
         lora_alpha=2 * rank,
         target_modules=LAYERS,
         modules_to_save=new,
-        base_model_name_or_path=str(base),
     )
     with _quiet(), seeded(seed):
-        return peft.get_peft_model(model, config)
+        adapted = peft.get_peft_model(model, config)
+    config.base_model_name_or_path = str(base)  # given before, it would be replaced, with a warning
+    return adapted
 
 
 def write(adapted: Any, folder: Path, record: dict[str, Any]) -> None:
     """Write adapters alone, with the record of the model they belong to, into a folder that exists."""
-    adapted.save_pretrained(folder)
+    adapted.save_pretrained(folder, save_embedding_layers=False)  # they are the base's; else it looks on the hub
     (folder / "README.md").unlink(missing_ok=True)  # a model card without content
     (folder / "dnabert.json").write_text(json.dumps(record, indent=2, default=str) + "\n")
 

@@ -128,16 +128,17 @@ class DeviceMemoryError(InputError):
 
 @contextmanager
 def within_memory(message: str) -> Iterator[None]:
-    """Raise DeviceMemoryError with this message where torch says, in whatever words, that a device's memory is full."""
+    """Raise DeviceMemoryError with this message where it is said, in whatever words, that memory is full."""
     try:
         yield
-    except RuntimeError as error:
-        words = str(error)
-        # the last is what oneDNN says when it finds no room for its own buffers
-        if (
-            isinstance(error, torch.OutOfMemoryError)
-            or "can't allocate memory" in words
-            or words == "could not create a primitive"
-        ):
+    except (RuntimeError, MemoryError) as error:
+        full = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if full or any(words in str(error) for words in _FULL) or str(error) == _FULL_ONEDNN:
             raise DeviceMemoryError(message) from error
         raise
+
+
+_FULL = ("can't allocate memory", "not enough memory", "out of memory", "_STATUS_ALLOC_FAILED")
+"""What torch's allocator says of the CPU on Linux, elsewhere; what CUDA says; what its libraries do."""
+_FULL_ONEDNN = "could not create a primitive"
+"""All that oneDNN says when it finds no room for its own buffers."""

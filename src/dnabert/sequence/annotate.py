@@ -11,11 +11,28 @@ from dnabert.errors import InputError
 from dnabert.progress import say
 from dnabert.sequence import intervals
 from dnabert.sequence.delimited import find
-from dnabert.sequence.loci import Loci, overlaps
+from dnabert.sequence.genome import Genome
+from dnabert.sequence.loci import Loci, overlaps, read_bed
 from dnabert.sequence.tables import INTERVAL_NAMES, Table
 
 NO_FEATURE = "none"
 """Class of a base that no interval covers."""
+
+
+def check_annotation(bed: str | os.PathLike[str], genome: str | os.PathLike[str]) -> None:
+    """Check that the intervals of a BED file are of a genome; say how many are on contigs that it lacks.
+
+    Parameters
+    ----------
+    bed, genome : path
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, an interval leaves its contig or is on one that the genome has under another name, or
+        all are on contigs that it lacks.
+    """
+    read_bed(Path(bed), Genome.open(genome))
 
 
 def label_bases(table: Table, bed: str | os.PathLike[str]) -> Table:

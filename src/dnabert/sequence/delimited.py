@@ -1,6 +1,8 @@
 """Columns of delimited text, plain or compressed, read in a stream by Arrow."""
 
 import codecs
+import functools
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,8 +42,8 @@ def read(path: Path, *, whole: Sequence[str] = (), integers: Sequence[str] = (),
     Raises
     ------
     InputError
-        If the file cannot be read, a column name stands twice, a row is ragged, or (tabs between the columns) a
-        quotation mark is opened and not closed.
+        If the file cannot be read, semicolons separate its columns, a column name stands twice, a row is ragged, or
+        (tabs between the columns) a quotation mark is opened and not closed.
     """
     with _opened(path, integers, names) as (schema, batches):
         return _collect(schema, batches, find(schema.names, whole), path.stat().st_size)
@@ -86,9 +88,41 @@ def _opened(
     if ragged:
         row = ragged[0]
         raise InputError(
-            f"{path} line {row.number}: {row.expected_columns} columns are required "
+            f"{path} line {line_of(path, 1, row.number - 1)}: {row.expected_columns} columns are required "
             f"({', '.join(names)}), this line has {row.actual_columns}; fill or delete it"
         )
+
+
+def line_of(path: Path, first: int, row: int) -> int:
+    """Find the line of a row of a file, for a message: empty lines are no rows.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    first : int
+        Line of the first row, from 1.
+    row : int
+        From 0.
+
+    Returns
+    -------
+    int
+    """
+    try:
+        stat = path.stat()
+        empty = _empty_lines(path, stat.st_mtime_ns, stat.st_size)
+    except OSError:  # it is gone since it was read
+        return first + row
+    empty = empty[empty >= first]
+    return first + row + int(np.searchsorted(empty - np.arange(len(empty)), first + row, side="right"))
+
+
+@functools.lru_cache(maxsize=4)
+def _empty_lines(path: Path, _changed: int, _size: int) -> np.ndarray:
+    """Find the empty lines of a file as it was last changed, int64; Arrow leaves them out without a word."""
+    with open_text(path) as stream:
+        lines = enumerate(io.BufferedReader(stream, _BLOCK_BYTES), 1)
+        return np.array([number for number, line in lines if line in (b"\n", b"\r\n")], dtype=np.int64)
 
 
 def open_text(path: Path) -> pa.NativeFile:
@@ -125,8 +159,16 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 
 def dialect(path: Path, head: Sequence[str]) -> tuple[str, list[str]]:
-    """Find the delimiter and the column names in the first lines of a file; raise InputError if one stands twice."""
+    """Find the delimiter and the column names in the first lines of a file.
+
+    Raise InputError if a name stands twice, or semicolons stand between them.
+    """
     delimiter, names = split(head)
+    if len(names) == 1 and ";" in names[0]:
+        raise InputError(
+            f"{path} line 1: columns separated by tabs or commas are required, these are separated by semicolons; "
+            "write the table with tabs"
+        )
     if len(set(names)) < len(names):
         raise InputError(f"{path} line 1: a column name stands twice ({', '.join(names)}); rename one")
     return delimiter, names
@@ -158,7 +200,7 @@ def _closed(path: Path, batches: Iterable[pa.RecordBatch], line: int) -> Iterato
             at = pc.index(pc.match_substring(column, "\n"), True).as_py()
             if at >= 0:
                 raise InputError(
-                    f"{path} line {line + at}: a quotation mark is opened and closed on another line; "
+                    f"{path} line {line_of(path, line, at)}: a quotation mark is opened and closed on another line; "
                     "delete it, or double it and quote the value"
                 )
         line += len(batch)

@@ -105,7 +105,11 @@ class Table(NamedTuple):
 
     def where(self, row: int) -> str:
         """Say where a row stands, for a message: `train.tsv line 18`."""
-        return intervals.where(self.places, row if self.chosen is None else int(self.chosen[row]))
+        row = row if self.chosen is None else int(self.chosen[row])
+        path, unit, first, _ = self.places[0]
+        if unit == "line" and len(self.places) == 1:
+            return f"{path} line {delimited.line_of(path, first, row)}"
+        return intervals.where(self.places, row)
 
 
 def read(

@@ -16,7 +16,7 @@ from dnabert.model.adapters import RANK
 from dnabert.model.checkpoint import RECORD, read_record
 from dnabert.progress import say
 from dnabert.training import baselines as training
-from dnabert.training import metrics
+from dnabert.training import fit, metrics
 from dnabert.training.data import Labelled, read_labelled
 from dnabert.training.finetune import BY_DEFAULT, Finetuned, defaults, finetune, settings_asked
 from dnabert.training.metrics import MAIN, Comparison, Interval
@@ -148,6 +148,7 @@ def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finet
             made = json.loads((out / RUN).read_text())["method"] if (out / RUN).is_file() else None
             known["method"] = made if made in ("auto", "full") else "auto"
         check_settings(out, known)
+        check_data(out)
         result = None
     else:
         result = finetune(**options)
@@ -194,8 +195,25 @@ def train_one(name: str, **options: Any) -> bool:
     bool
         False if the user interrupted it.
     """
+    check_data(Path(options["out"]))
     options = _as_made(defaults() | options)
     return _train(name, Path(options["out"]) / FOLDER / name, options)
+
+
+def check_data(out: Path) -> None:
+    """Raise InputError if a data file is another than the one a complete model was made from, as its record tells."""
+    for before in read_record(out).get("data", ()):
+        path = Path(before["path"])
+        if "sha256" not in before:
+            continue  # a record of an earlier version
+        known, now = before["sha256"], fit.fingerprint(path)["sha256"] if path.exists() else {}
+        for name in sorted(known.keys() | now.keys()):
+            if known.get(name) != now.get(name):
+                raise InputError(
+                    f"{path / name if path.is_dir() else path}: the model in {out} was made from another content of "
+                    "this file, and others are compared with it on the same rows alone; restore the file, start anew "
+                    "with --overwrite, or name a new --out"
+                )
 
 
 def _as_made(options: dict[str, Any]) -> dict[str, Any]:

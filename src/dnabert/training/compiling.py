@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import shutil
 import sysconfig
 from pathlib import Path
@@ -15,16 +16,16 @@ COMPILERS = {"cpu": ("CXX", "g++", "clang++"), "cuda": ("CC", "gcc", "clang")}
 
 
 def gains(device: torch.device, precision: torch.dtype, checkpoint_activations: bool) -> bool:
-    """Whether compiled training is known to be faster and can be had: not tried on several GPUs, nor with activations
-    computed again."""
+    """Whether compiled training is known to be faster: not tried on several GPUs, nor with activations computed
+    again."""
     known = device.type == "cuda" and precision == torch.bfloat16
-    return known and processes.count() == 1 and not checkpoint_activations and missing(device) is None
+    return known and processes.count() == 1 and not checkpoint_activations
 
 
 def missing(device: torch.device) -> str | None:
     """Say what is missing to compile for a device; None if nothing is."""
     variable, *usual = COMPILERS.get(device.type, COMPILERS["cpu"])
-    wanted = [os.environ[variable]] if os.environ.get(variable) else usual
+    wanted = shlex.split(os.environ.get(variable, ""))[:1] or usual  # without its options
     if not any(shutil.which(name) for name in wanted):
         words = f"a C compiler is required, {' or '.join(wanted)}, and there is none here"
         return f"{words}; install one, name it in {variable}"

@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from dnabert.errors import InputError
+from dnabert.progress import say
 from dnabert.sequence import tables
-from dnabert.sequence.annotate import label_bases
+from dnabert.sequence.annotate import check_annotation, label_bases
 from dnabert.sequence.tables import Table
 from dnabert.training import splits, targets
 from dnabert.training.metrics import Truth
@@ -49,6 +52,8 @@ def read_splits(
     """
     if split_by not in SPLITS_BY:
         raise InputError(f"--split-by {split_by}: give one of {', '.join(SPLITS_BY)}")
+    if annotation is not None and genome is not None:
+        check_annotation(annotation, genome)
     paths = as_list(data)
     if len(paths) == 1 and Path(paths[0]).is_dir():
         for option, value in (("--split", split), ("--split-by", None if split_by == "rows" else split_by)):
@@ -71,6 +76,8 @@ def read_splits(
         table = table if annotation is None else label_bases(table, annotation)
         found = targets.infer(table, label, task)
         parts = _divide(table, found, split, split_by, seed)
+    if rows is not None and rows > parts.train.rows:
+        say(f"Warning: {parts.train.path}: --rows {rows}, but {parts.train.rows} are all there are to train on")
     if rows is not None or share != 1:
         few = round(share * min(rows or parts.train.rows, parts.train.rows))
         parts = parts._replace(train=splits.draw_rows(parts.train, few, seed, *targets.strata(parts.train, found)))
@@ -101,15 +108,46 @@ class Labelled(NamedTuple):
 
 
 def read_labelled(options: Mapping[str, Any]) -> Labelled:
-    """Read the rows and their labels as options of `finetune` say; raise InputError as `read_splits` does."""
+    """Read the rows and their labels as options of `finetune` say.
+
+    Raises
+    ------
+    InputError
+        As `read_splits` does, or if no training row is of one of the classes.
+    """
     parts, task = read_splits(options["data"], **{name: options[name] for name in READ_BY})
-    return labelled(parts, task)
+    read = labelled(parts, task)
+    _check_classes(read)
+    return read
 
 
 def labelled(parts: Splits, task: Task) -> Labelled:
     """Read the labels of rows for a task."""
     train, dev = targets.truth(parts.train, task), targets.truth(parts.dev, task)
     return Labelled(parts, Truths(train, dev, None if parts.test is None else targets.truth(parts.test, task)), task)
+
+
+def _check_classes(read: Labelled) -> None:
+    """Raise InputError where no training row is of a class: dividing rows, or drawing some, may leave it out."""
+    train, dev, test = read.truths
+    if read.task.kind not in ("classification", "per-base"):
+        return
+    counts = np.bincount(train.values[train.values >= 0], minlength=len(train.names))
+    if counts.all():
+        return
+    lacking = int(counts.argmin())
+    others = sum(_rows_of(one, lacking) for one in (dev, test) if one is not None)
+    raise InputError(
+        f"{read.parts.train.path}: none of the {train.rows} training rows holds the class '{train.names[lacking]}', "
+        f"and {others} of dev and test; add rows of it, delete those there are, or divide otherwise (--split, "
+        "--split-by, --seed)"
+    )
+
+
+def _rows_of(truth: Truth, code: int) -> int:
+    """Count the rows of a class, or with a base of it."""
+    found = truth.values == code
+    return int(found.sum()) if truth.groups is None else len(np.unique(truth.groups[found]))
 
 
 def _divide(table: Table, task: Task, split: Sequence[float], split_by: str, seed: int) -> Splits:

@@ -11,12 +11,13 @@ from scipy import special
 from dnabert.errors import InputError
 from dnabert.files import check_not_input, replacing
 from dnabert.inference.predict import Predictor, predict, start
+from dnabert.model.checkpoint import in_full
 from dnabert.progress import say
 from dnabert.sequence import tables
-from dnabert.sequence.annotate import label_bases
+from dnabert.sequence.annotate import check_annotation, label_bases
 from dnabert.sequence.tables import Table
 from dnabert.training import metrics, splits, targets
-from dnabert.training.data import as_list
+from dnabert.training.data import as_list, resolved
 from dnabert.training.metrics import Evaluation, as_json
 from dnabert.training.targets import Task
 
@@ -49,7 +50,7 @@ def evaluate(
     data : path or sequence of paths
         A labelled table, a FASTA file with `labels`, one FASTA file a class, or a folder: its `test` file.
     out : path, optional
-        JSON file to write.
+        JSON file to write: the metrics, the `threshold`, and the `settings` that they came of.
     genome, labels : path, optional
     length : int, optional
         As in `dnabert.sequence.tables.read`.
@@ -81,11 +82,15 @@ def evaluate(
     started = start(model, device, precision)
     if started.task == "masked-lm":
         raise InputError(f"{model}: a fine-tuned model is required, this one is pre-trained only; run dnabert finetune")
+    if annotation is not None and genome is not None:
+        check_annotation(annotation, genome)
     table = _labelled(data, genome, length, labels)
     table = table if annotation is None else label_bases(table, annotation)
     columns = _label_columns(tuple(as_list(label)), started) or started.columns
     truth = targets.truth(table, Task(started.task, started.labels, columns))
+    say(f"Evaluating {table.rows:,} sequences on {started.place}")
     outputs = predict(started, table, batch_tokens, strand, scan, window, step).outputs
+    threshold = None
     if dev is not None:
         if started.task != "classification" or len(started.labels) != 2:
             raise InputError("--dev chooses the threshold of a model of two classes, which this is not; leave it out")
@@ -96,9 +101,24 @@ def evaluate(
         outputs = moved(outputs, threshold)
     result = metrics.evaluate(outputs, truth)
     if out is not None:
+        settings = {
+            "model": in_full(model),
+            "data": [resolved(path) for path in as_list(data)],
+            "dev": resolved(dev),
+            "genome": resolved(genome),
+            "labels": resolved(labels),
+            "annotation": resolved(annotation),
+            "label": list(columns),
+            "length": length,
+            "strand": strand or started.strand,
+            "scan": scan,
+            "window": window,
+            "step": step,
+            "place": started.place,
+        }
         with replacing(out) as temporary:
-            temporary.write_text(json.dumps(as_json(result), indent=2) + "\n")
-    say(f"Evaluated {table.rows:,} sequences on {started.place}")
+            content = as_json(result) | {"threshold": threshold, "settings": settings}
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
     return result
 
 

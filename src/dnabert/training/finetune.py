@@ -1,5 +1,6 @@
 """Fine-tuning: from labelled sequences to a model that predicts classes, labels, numbers, or a class for each base."""
 
+import gc
 import math
 import os
 import time
@@ -9,6 +10,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from dnabert import processes
@@ -19,16 +21,23 @@ from dnabert.inference.engine import Engine
 from dnabert.inference.predict import STRANDS
 from dnabert.model import adapters, checkpoint
 from dnabert.model.checkpoint import Checkpoint
-from dnabert.model.device import choose_precision, describe
+from dnabert.model.device import DeviceMemoryError, choose_precision, describe
 from dnabert.progress import say
 from dnabert.training import fit, initial, leakage
 from dnabert.training.data import Data, Labelled, as_list, read_labelled, resolved
 from dnabert.training.fit import Run
-from dnabert.training.items import passes_for, standardise, weights_of
+from dnabert.training.items import check_size, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
 from dnabert.training.splits import Splits
 from dnabert.training.targets import Task
-from dnabert.training.trainer import Metrics, check_rate, keeping_generators, start_run, training_device
+from dnabert.training.trainer import (
+    Metrics,
+    check_rate,
+    keeping_generators,
+    last_checkpoint,
+    start_run,
+    training_device,
+)
 
 if TYPE_CHECKING:
     from dnabert.training.compare import Compared
@@ -248,7 +257,10 @@ def finetune(
     if warning:
         say(warning)
     began = time.monotonic()
-    log = fit.head_alone(run) if method == "frozen" else fit.train(run, resume, log_every, graphs)
+    if method == "frozen":
+        log: list[Metrics] | None = fit.head_alone(run)
+    else:
+        run, log = _trained(run, plan, resume, log_every, graphs)
     if log is None or not processes.is_first():
         return Finetuned(run.folder, read.task, None, None, finished=log is not None)
     if plan.both:
@@ -287,7 +299,7 @@ def _plan(options: dict[str, Any]) -> _Plan:
     check_options(options)
     read = read_labelled(options)
     parts, truths, task = read
-    _check_values(truths.train)
+    _check_values(truths.train, truths.dev)
     asked = options["method"]
     both = asked == "auto" and _few(parts, task, options)
     method = "full" if asked == "auto" else asked
@@ -365,15 +377,27 @@ def settings_asked(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_values(truth: Truth) -> None:
-    """Raise InputError where training rows say nothing of a number, and warn of labels of which they do not."""
-    if truth.task == "regression":
-        standardise(truth)
-    if truth.task == "multilabel":
-        always = truth.values.mean(axis=0)
-        alike = [f"'{name}'" for name, share in zip(truth.names, always.tolist(), strict=True) if share in (0, 1)]
+def _check_values(train: Truth, dev: Truth) -> None:
+    """Raise InputError where rows say nothing of a number; warn of labels, and of a dev set, that say nothing."""
+    if train.task == "regression":
+        standardise(train)
+        check_size(dev)
+    if train.task == "multilabel":
+        always = train.values.mean(axis=0)
+        alike = [f"'{name}'" for name, share in zip(train.names, always.tolist(), strict=True) if share in (0, 1)]
         if alike:
             say(f"Warning: {', '.join(alike)}: the same in all training rows, so that nothing is learned of it")
+    if train.task in ("classification", "per-base"):
+        known = dev.values[dev.values >= 0]
+        alike = [f"the class '{dev.names[known[0]]}' alone"] if len(np.unique(known)) == 1 else []
+    else:
+        same = (dev.values == dev.values[0]).all(axis=0).tolist()
+        alike = [f"one value of '{name}' alone" for name, is_same in zip(dev.names, same, strict=True) if is_same]
+    if alike:
+        say(
+            f"Warning: dev ({dev.rows} rows) holds {', '.join(alike)}, so that it does not tell which "
+            "checkpoint is best; take dev rows that differ"
+        )
 
 
 def _few(parts: Splits, task: Task, options: Mapping[str, Any]) -> bool:
@@ -396,6 +420,28 @@ def _check_frozen(task: Task, features: str, long: str | None) -> None:
         raise InputError("--method frozen reads means of the k-mers, not [CLS]; leave --features cls out")
     if long not in (None, "mean"):
         raise InputError(f"--method frozen pools windows by their mean; leave --long {long} out, or give --long mean")
+
+
+def _trained(run: Run, plan: _Plan, resume: bool, log_every: int, graphs: bool) -> tuple[Run, list[Metrics] | None]:
+    """Train; where the device has no memory, begin again with half as many rows at a time, as many a step."""
+    shorter = "shorten them (--long with a smaller --window), or take a smaller model"
+    try:
+        return run, fit.train(run, resume, log_every, graphs)
+    except DeviceMemoryError as error:
+        if processes.count() > 1:  # the others would wait for this one
+            raise InputError(f"{error}; give a smaller --batch-size, {shorter}") from error
+        say(f"Warning: {error}; trying half")
+    failed = run.engine.checkpoint.model
+    failed.zero_grad()
+    failed.cpu()
+    gc.collect()  # the Trainer that failed holds its memory in circles
+    anew = plan.load(features=plan.settings["features"])
+    anew.model.class_weights = failed.class_weights
+    run = run._replace(engine=run.engine._replace(checkpoint=anew))
+    try:
+        return run, fit.train(run, last_checkpoint(run.folder) is not None, log_every, graphs, share=2)
+    except DeviceMemoryError as error:
+        raise InputError(f"{error} either; {shorter}") from error
 
 
 def _or_frozen(

@@ -1,5 +1,6 @@
 """How a model that is given learns the rows that are given: one run of a fine-tuning, from its first step to disk."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -47,14 +48,19 @@ class Run(NamedTuple):
     folder: Path
 
 
-def train(run: Run, resume: bool, log_every: int, graphs: bool) -> list[Metrics] | None:
-    """Train to the end and return the log; None if the user interrupted it."""
+def train(run: Run, resume: bool, log_every: int, graphs: bool, share: int = 1) -> list[Metrics] | None:
+    """Train to the end and return the log; None if the user interrupted it.
+
+    Of the rows that usually stand in memory together one in `share` does; where they have no room, raises
+    DeviceMemoryError.
+    """
     settings, loaded, where = run.settings, run.engine.checkpoint, run.engine.device
     (rows, dev, _), (truth, of_dev, _), _ = run.read
     scale = standardise(truth) if truth.task == "regression" else None
     packer = Packer(rows, truth, loaded, settings["strand"] == "both", scale, settings["seed"])
-    at_once = max(1, TOKENS_AT_ONCE.get(where.type, TOKENS_AT_ONCE["cpu"]) // packer.longest)
     size = settings["batch_size"]
+    at_once = max(1, TOKENS_AT_ONCE.get(where.type, TOKENS_AT_ONCE["cpu"]) // packer.longest)
+    at_once = max(1, min(size, at_once) // share)
     accumulate = parts_of_a_batch(size, at_once)
     if accumulate >= 2 * math.ceil(size / at_once):
         say(
@@ -99,7 +105,9 @@ def train(run: Run, resume: bool, log_every: int, graphs: bool) -> list[Metrics]
     )
     epochs = settings["epochs"]
     say(f"{epochs} epoch{'s' * (epochs > 1)}, batches of {size}, peak rate {settings['learning_rate']:.2g}")
-    with within_memory(f"{where} has no memory for --batch-size {size}; give {max(size // 2, 1)} and a new --out"):
+    with within_memory(
+        f"{where} has no memory for {size // accumulate} sequences of {packer.longest} tokens at a time"
+    ):
         if not train_to_end(trainer, run.folder, stop, resume):
             return None
     if scale is not None:
@@ -141,7 +149,7 @@ def finish(run: Run, log: list[Metrics], seconds: float) -> dict[str, Evaluation
         for name, part, truth in list(zip(splits.NAMES, parts, truths, strict=True))[1:]
     }
     record = {
-        "data": [_fingerprint(Path(path)) for path in run.settings["data"]],
+        "data": [fingerprint(Path(path)) for path in run.settings["data"]],
         "settings": run.settings,
         "training": {"seconds": round(seconds, 1)},
         "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, parts, strict=True)},
@@ -202,6 +210,18 @@ def _dev_words(entry: Metrics) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in shown)
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return {"path": str(path), "files": {file.name: file.stat().st_size for file in files if file.is_file()}}
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Tell the content of a file, or of the splits in a folder: names, sizes in bytes, SHA-256."""
+    files = [path]
+    if path.is_dir():
+        files = [file for name in splits.NAMES if (file := splits.find_file(path, name))]
+    return {
+        "path": str(path),
+        "files": {file.name: file.stat().st_size for file in files},
+        "sha256": {file.name: _sha256(file) for file in files},
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

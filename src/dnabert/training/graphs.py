@@ -19,6 +19,8 @@ SHARE = 8
 """One in so many steps at least have a shape that is recorded: what lengths chance to add up to seldom comes back."""
 MOST = 4
 """Graphs that are kept."""
+MOST_SEEN = 1024
+"""Shapes that are counted; beyond that those are forgotten that are too seldom to be recorded."""
 MOST_TOKENS = 16_384
 """Tokens of a batch above which kernels take longer than to launch them."""
 
@@ -62,7 +64,6 @@ class Graphs:
         self.steps = 0
         self.seen: Counter[tuple[Any, ...]] = Counter()
         self.recorded: dict[tuple[Any, ...], Graph] = {}
-        self.stopped = False
 
     def __call__(self, inputs: Mapping[str, Any]) -> torch.Tensor:
         """Compute the loss and the gradients of a batch."""
@@ -70,22 +71,24 @@ class Graphs:
         shape = tuple((name, part.shape if torch.is_tensor(part) else part) for name, part in inputs.items())
         if shape in self.recorded:
             return self._replay(self.recorded[shape], inputs)
-        self.seen[shape] += 1
         try:
             if inputs[self.counted].numel() > self.most or not self._comes_again(shape):
                 return self.step(inputs)
             self.recorded[shape] = self._record(inputs)
             return self._replay(self.recorded[shape], inputs)
         except torch.OutOfMemoryError:
-            if self.stopped:
+            if not self.most:
                 raise
         self._stop()
         return self.step(inputs)
 
     def _comes_again(self, shape: tuple[Any, ...]) -> bool:
-        count = self.seen[shape]
-        often = count > BEFORE and count * SHARE >= self.steps
-        return often and len(self.recorded) < MOST and not self.stopped
+        if len(self.recorded) == MOST:
+            return False
+        self.seen[shape] += 1
+        if len(self.seen) > MOST_SEEN:
+            self.seen = Counter({one: count for one, count in self.seen.items() if count * SHARE >= self.steps})
+        return self.seen[shape] > BEFORE and self.seen[shape] * SHARE >= self.steps
 
     def _record(self, inputs: Mapping[str, Any]) -> Graph:
         """Record the step, which computes nothing. Graphs share their memory: one is over before the next begins."""
@@ -116,7 +119,7 @@ class Graphs:
 
     def _stop(self) -> None:
         """Give the memory of the graphs back and record no more."""
-        self.stopped = True
+        self.most = 0
         self.recorded.clear()
         self.model.zero_grad()
         torch.cuda.empty_cache()

@@ -24,6 +24,8 @@ FEWEST_TO_CALIBRATE = 30
 """Rows of dev below which numbers are not calibrated."""
 LEAST_SPREAD = 1e-5
 """Of numbers to predict, as a share of their mean: float32 tells a hundred steps in it apart."""
+LARGEST = 1e18
+"""Number to predict, whatever its sign: float32, which outputs are, holds its square."""
 
 
 class Rows(Dataset[int]):
@@ -166,18 +168,36 @@ def standardise(truth: Truth) -> Scale:
     Raises
     ------
     InputError
-        If one of them is the same in all rows, or differs so little that float32, which outputs are, does not tell.
+        If one of them is the same in all rows, too large, or differs so little that float32, which outputs are, does
+        not tell.
     """
-    mean, deviation = truth.values.mean(axis=0), truth.values.std(axis=0)
-    for name, column, middle, spread in zip(truth.names, truth.values.T, mean, deviation, strict=True):
+    for name, column in zip(truth.names, truth.values.T, strict=True):
         if (column == column[0]).all():
             raise InputError(f"'{name}' is the same in all training rows; numbers that differ are required")
+    check_size(truth)
+    mean, deviation = truth.values.mean(axis=0), truth.values.std(axis=0)
+    for name, middle, spread in zip(truth.names, mean, deviation, strict=True):
+        if spread < 1 / LARGEST:
+            raise InputError(
+                f"'{name}' spreads by {spread:.3g} alone, but models give float32 numbers, and {1 / LARGEST:g} at "
+                "least is required; multiply all by one number, or take logarithms"
+            )
         if spread < LEAST_SPREAD * abs(middle):
             raise InputError(
                 f"'{name}' is {middle:.6g} in the mean and spreads by {spread:.3g} alone, but models give float32 "
                 "numbers, of 7 digits; subtract a constant"
             )
     return Scale(mean, deviation)
+
+
+def check_size(truth: Truth) -> None:
+    """Raise InputError where a number to predict is larger than float32 has room for."""
+    for name, largest in zip(truth.names, np.abs(truth.values).max(axis=0).tolist(), strict=True):
+        if largest > LARGEST:
+            raise InputError(
+                f"'{name}' goes up to {largest:.3g} in size, but models give float32 numbers, and {LARGEST:g} at most "
+                "is required; divide all by one number, or take logarithms"
+            )
 
 
 def into_units(layer: nn.Linear, scale: Scale) -> None:

@@ -20,7 +20,7 @@ from dnabert.sequence import similarity, tables
 from dnabert.sequence.delimited import find
 from dnabert.sequence.similarity import NEAR, StrandHashes
 from dnabert.sequence.tables import Table
-from dnabert.training import splits
+from dnabert.training import splits, targets
 from dnabert.training.splits import Splits
 
 SPLIT_NAMES = ("split", "set", "partition", "fold")
@@ -217,13 +217,21 @@ def _hashes(table: Table, whole: Table) -> StrandHashes:
 
 
 def _labels(parts: Mapping[str, Table]) -> dict[str, np.ndarray | None]:
-    """Number the labels of several tables alike; None for all if one has none."""
+    """Number the labels of several tables alike; None for all if one has none, or they are numbers to regress on."""
     texts = [table.labels for table in parts.values() if table.labels is not None]
-    if len(texts) < len(parts):
+    if len(texts) < len(parts) or _are_numbers(next(iter(parts.values()))):
         return dict.fromkeys(parts)
     codes = pc.dictionary_encode(pa.concat_arrays(texts)).indices.to_numpy().astype(np.int64)
     ends = np.cumsum([table.rows for table in parts.values()])
     return dict(zip(parts, np.split(codes, ends[:-1]), strict=True))
+
+
+def _are_numbers(table: Table) -> bool:
+    """Say whether labels are numbers, which differ where one sequence was measured twice."""
+    try:
+        return targets.infer(table).kind == "regression"
+    except InputError:  # what fits no task is for fine-tuning to say
+        return False
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -231,10 +231,13 @@ def pretrain(
     ground = _open(sources, holdout, weights, k, max_length)
     where = training_device(device)
     dtype = choose_precision(precision, where)
-    if compile is None:
-        compile = compiling.gains(where, dtype, checkpoint_activations)
-    elif compile and (missing := compiling.missing(where)):
+    gains = compiling.gains(where, dtype, checkpoint_activations)
+    missing = compiling.missing(where) if compile or (compile is None and gains) else None
+    if compile and missing:
         raise InputError(f"--compile: {missing}, or leave --compile out")
+    if missing:
+        say(f"Warning: training goes on without torch.compile, which would be faster: {missing}, or give --no-compile")
+    compile = (gains if compile is None else compile) and not missing
     options = {
         "logging_steps": log_every,
         "save_steps": save_every,

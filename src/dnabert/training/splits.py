@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnabert.errors import InputError
-from dnabert.sequence import similarity, tables
+from dnabert.sequence import intervals, similarity, tables
 from dnabert.sequence.delimited import find
 from dnabert.sequence.genome import meant
 from dnabert.sequence.similarity import NEAR
@@ -61,10 +61,17 @@ def find_file(folder: Path, name: str) -> Path | None:
     InputError
         If two files could be it.
     """
-    files = [path for alias in ALIASES[name] for path in sorted(folder.glob(f"{alias}.*")) if path.is_file()]
+    named = [path for alias in ALIASES[name] for path in sorted(folder.glob(f"{alias}.*"))]
+    files = [path for path in named if path.is_file() and _is_rows(path)]
     if len(files) > 1:
         raise InputError(f"{folder}: {files[0].name} and {files[1].name} could both be '{name}'; keep one")
     return files[0] if files else None
+
+
+def _is_rows(path: Path) -> bool:
+    """Say whether a file holds rows by its name: `train.csv.bak` does not."""
+    whole = path.name.lower().removesuffix(".gz").removesuffix(".bgz")
+    return tables.is_table(path) or tables.is_fasta(path) or whole.endswith(intervals.BED_SUFFIXES)
 
 
 def split_rows(table: Table, shares: Sequence[float], seed: int, strata: np.ndarray, names: Sequence[str]) -> Splits:
@@ -113,10 +120,11 @@ def draw_rows(table: Table, rows: int, seed: int, strata: np.ndarray, names: Seq
     Raises
     ------
     InputError
-        If there are fewer rows than strata asked for, or than the table has.
+        If fewer rows than strata are asked for.
     """
-    if not len(names) <= rows <= table.rows:
-        raise InputError(f"{table.path}: --rows {rows}: {len(names)} to {table.rows} rows can be drawn from this table")
+    if rows < len(names):
+        shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+        raise InputError(f"{table.path}: --rows {rows}: {len(names)} or more are required, one each of {shown}")
     rng = np.random.default_rng(seed)
     order = rng.permutation(table.rows)
     place = np.empty(table.rows)  # of each row in its stratum, 0 to 1, the first of each before all others
@@ -277,21 +285,27 @@ def _deal(
         raise InputError(f"{table.path}: the {table.rows} rows make {groups} {what}; {wanted} or more are required")
     rng = np.random.default_rng(seed)
     target = np.asarray(shares)[:, None] * counts.sum(axis=0)
-    # groups of one row are many, and any order of them will do
-    best: tuple[float, np.ndarray] | None = None
-    for _ in range(_TRIES if groups < 1000 else 1):
-        order = rng.permutation(groups)
-        order = order[np.argsort(-counts[order].sum(axis=1) * rng.uniform(0.5, 1, groups), kind="stable")]
-        part = _fill(counts, order, target)
-        reached = np.stack([counts[part == which].sum(axis=0) for which in range(3)])
-        off = float(
-            np.abs(reached.sum(axis=1) / table.rows - shares).max() * 10 + np.abs(reached - target).sum() / table.rows
-        )
-        if all(reached[which].sum() for which in range(3) if shares[which]) and (best is None or off < best[0]):
-            best = (off, part)
-    part = best[1] if best is not None else part
-    got = np.array([counts[part == which].sum() for which in range(3)]) / table.rows
-    if best is None or np.abs(got - shares).max() > TOLERANCE:
+    best = (True, 0, np.inf)  # not usable, strata that train lacks, how far off
+    part = np.zeros(groups, dtype=np.int64)
+    # the second time by size alone: a stratum that few groups hold can draw all orders to one division
+    for sizes, aims in ((counts, target), (counts.sum(axis=1, keepdims=True), target.sum(axis=1, keepdims=True))):
+        for _ in range(_TRIES if groups < 1000 else 1):  # groups of one row are many, and any order of them will do
+            order = rng.permutation(groups)
+            order = order[np.argsort(-counts[order].sum(axis=1) * rng.uniform(0.5, 1, groups), kind="stable")]
+            new = _fill(sizes, order, aims)
+            reached = np.stack([counts[new == which].sum(axis=0) for which in range(3)])
+            off = float(np.abs(reached.sum(axis=1) / table.rows - shares).max())
+            if off <= TOLERANCE and all(reached[which].any() for which in range(3) if shares[which]):
+                lacking = int((reached[0] == 0).sum())
+                rank = (False, lacking, off * 10 + float(np.abs(reached - target).sum()) / table.rows)
+            else:
+                rank = (True, 0, off)
+            if rank < best:
+                best, part = rank, new
+        if best[:2] == (False, 0):
+            break
+    if best[0]:
+        got = np.array([counts[part == which].sum() for which in range(3)]) / table.rows
         raise InputError(
             f"{table.path}: {groups} {what} cannot be divided into {', '.join(f'{share:g}' for share in shares)}: the "
             f"nearest is {', '.join(f'{share:.2f}' for share in got)}, and the largest holds "

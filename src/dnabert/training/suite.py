@@ -5,8 +5,9 @@ import io
 import json
 import math
 import os
+import re
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ import pyarrow.parquet
 
 from dnabert.errors import InputError, check_at_least
 from dnabert.files import claim_folder, replacing
-from dnabert.model.checkpoint import RECORD, in_full, read_record
+from dnabert.model.checkpoint import RECORD, in_full, load_shape, read_record
+from dnabert.model.device import choose_precision
 from dnabert.progress import say
 from dnabert.sequence import tables
 from dnabert.training import compare, initial, published, splits
@@ -24,7 +26,7 @@ from dnabert.training.data import as_list
 from dnabert.training.finetune import UNUSED, check, check_options, finetune
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.metrics import MAIN
-from dnabert.training.trainer import RUN, changes, last_checkpoint
+from dnabert.training.trainer import RUN, changes, last_checkpoint, training_device
 
 PROTOCOLS = ("gue", "dream")
 DREAM = {"split": (0.81, 0.09, 0.10), "learning_rate": 1e-4, "batch_size": 128, "epochs": 10}
@@ -87,6 +89,7 @@ def benchmark(
     only: Sequence[str] = (),
     rows: int | None = None,
     label: str | Sequence[str] = (),
+    strand: str | None = None,
     jobs: int = 1,
     overwrite: bool = False,
     baselines: bool | str | Sequence[str] = False,
@@ -103,7 +106,7 @@ def benchmark(
     model : path
         A pre-trained model directory.
     out : path
-        Folder of the runs and of `results.parquet`, one row a data set, seed and model.
+        Folder of the runs and of `results.parquet`, one row a data set, seed and model, of all runs that are complete.
     protocol : str
         `gue` or `dream`.
     seeds : int
@@ -114,6 +117,8 @@ def benchmark(
         Train on this many rows alone, with the same proportions of classes.
     label : str or sequence of str
         Columns of labels, `label` by default.
+    strand : str, optional
+        As in `finetune`; by default what is known of GUE's sets, and `given` for others.
     jobs : int
         Fits, and their baselines, at the same time, each in a process of its own that gets its share of the cores and
         writes what it says to `logs`. A small model leaves much of a GPU idle. A script that asks for several is to
@@ -130,6 +135,7 @@ def benchmark(
     Returns
     -------
     list of Summary
+        Of the data sets and seeds that were asked for.
 
     Raises
     ------
@@ -138,7 +144,10 @@ def benchmark(
     """
     initial.check_apart(model, out)
     check_at_least(1, seeds=seeds, jobs=jobs)
+    if strand is not None:
+        options["strand"] = strand
     check_options(options | {"rows": rows})
+    choose_precision(options.get("precision", "auto"), training_device(options.get("device", "auto")))
     label = as_list(label)
     beside = compare.chosen(baselines, options.get("from_scratch", False))
     if protocol not in PROTOCOLS:
@@ -150,6 +159,8 @@ def benchmark(
             f"{suite}: no data set is left ({', '.join(name for name, _ in found) or 'none has train and dev files'}); "
             "name another folder, or another --only"
         )
+    if protocol == "dream" and (k := load_shape(model).k) != published.DREAM_K:
+        say(f"Warning: the published figures of DREAM are of a model of k = {published.DREAM_K}, this one has k = {k}")
     shares = CURVE if protocol == "dream" else (1.0,)
     drawn = set(beside) - {"kmers"} or rows is not None or protocol == "dream"
     drawn = drawn or options.get("from_scratch") or options.get("keep", "all") != "all"
@@ -163,13 +174,16 @@ def benchmark(
     settings |= {"label": label or None} | options
     if not overwrite:
         _check_folder(out, settings)  # a taken folder is refused before anything is read
+        unfinished = {run.fit.name for run in left}
+        for fit in fits:
+            if fit.name in unfinished:  # what is to come has to stand beside what is complete
+                compare.check_data(places[fit])
     _check_sets(left)
     folder = _claim(out, settings, overwrite)
 
     def write() -> int:
-        made = [fit for fit in fits if (places[fit] / RECORD).is_file()]
-        _write(folder, [row for fit in made for row in _rows(places[fit], fit)])
-        return sum(_is_done(places[fit], beside) for fit in made)
+        _write(folder, [row for fit, place in _finished(folder) for row in _rows(place, fit)])
+        return sum(_is_done(place, beside) for place in places.values())
 
     complete = write()
     if jobs == 1:
@@ -182,14 +196,47 @@ def benchmark(
         for done in side_by_side(_work(left, beside, folder / "logs"), jobs):
             complete = write()
             say(f"{done}: done ({complete} of {len(fits)} complete)")
-    return summarise(folder)
+    asked = {(fit.name, fit.seed) for fit in fits}
+    return _summaries(row for row in _read(folder) if (row["name"], row["seed"]) in asked)
 
 
 def summarise(folder: str | os.PathLike[str]) -> list[Summary]:
     """Read the results of a suite as one line a data set and model."""
-    path = Path(folder) / RESULTS
+    return _summaries(_read(Path(folder)))
+
+
+def ahead(lines: Sequence[Summary]) -> str:
+    """Say on how many data sets a baseline's mean is ahead of the fine-tuned model's; nothing without baselines."""
+    own = {(line.name, line.share): line.mean for line in lines if line.model == compare.FINETUNED}
+    others = [line for line in lines if line.model != compare.FINETUNED and (line.name, line.share) in own]
+    if not others:
+        return ""
+    better: dict[tuple[str, float], list[str]] = {}
+    for line in others:
+        if line.mean > own[line.name, line.share]:
+            better.setdefault((line.name, line.share), []).append(line.model)
+    total = len({(line.name, line.share) for line in others})
+    sizes = " and sizes" * any(line.share < 1 for line in others)
+    words = [f"{heading(*key)} ({', '.join(models)})" for key, models in better.items()]
+    return (
+        f"A baseline's mean is ahead of the fine-tuned model's on {len(better)} of {total} data sets{sizes}"
+        f"{': ' * bool(words)}{'; '.join(words)}."
+    )
+
+
+def heading(name: str, share: float) -> str:
+    """Write a data set and the share of its rows that was trained on."""
+    return f"{name}{'' if share == 1 else f', {share:.1%} of the rows'}"
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(folder / RESULTS).to_pylist()
+    return rows
+
+
+def _summaries(results: Iterable[dict[str, Any]]) -> list[Summary]:
     lines: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
-    for row in pyarrow.parquet.read_table(path).to_pylist():
+    for row in results:
         lines.setdefault((row["name"], row["model"], row["share"]), []).append(row)
     return [
         Summary(
@@ -314,12 +361,14 @@ class _Run(NamedTuple):
 
 
 def _check_sets(runs: Sequence[_Run]) -> None:
-    """Read each of several sets once: what is refused is refused before the first fit, not after hours."""
-    sets = {run.fit.name: run for run in runs}
-    if len(sets) < 2:
-        return  # the fit of one comes at once
-    say(f"Looking at {len(sets)} data sets")
-    for name, run in sets.items():
+    """Read each set, of a learning curve with the fewest and with all rows: what is refused is refused before the
+    first fit, and before anything is written.
+    """
+    looks = {(run.fit.name, run.fit.share): run for run in runs if run.fit.share in (CURVE[0], 1)}
+    count = len({name for name, _ in looks})
+    if looks:
+        say(f"Looking at {count} data set{'s' * (count > 1)}")
+    for (name, _), run in looks.items():
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # the fit says it again
                 check(**run.settings())
@@ -382,6 +431,8 @@ def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
         "rows_train": record["rows"]["train"],
         "rows_evaluated": evaluations[split]["rows"],
         "seconds": compare.seconds(place),
+        "difference": None,
+        "p": None,
     }
     yield row
     for other in compare.read_table(place)[1:]:
@@ -391,11 +442,27 @@ def _rows(place: Path, fit: Fit) -> Iterator[dict[str, Any]]:
             **other[metric],
             "spearman": other.get("spearman", {}).get("value"),
             "seconds": other["seconds"],
+            "difference": other["difference"]["value"],
+            "p": other["p_value"],
         }
 
 
 def _place(folder: Path, fit: Fit, curve: bool) -> Path:
     return folder / "runs" / fit.name / (f"share{fit.share:g}" if curve else "") / f"seed{fit.seed}"
+
+
+def _finished(folder: Path) -> list[tuple[Fit, Path]]:
+    """Find all fits of a folder that are complete, whatever part of the suite was asked for when, with their places."""
+    found = []
+    for place, below, files in os.walk(folder / "runs"):
+        if RUN in files:
+            below.clear()  # what a fit writes is in motion while others are read
+        path = Path(place).relative_to(folder / "runs").as_posix()
+        known = re.fullmatch(r"(.+?)(?:/share([\d.]+))?/seed(\d+)", path)  # as `_place` writes it
+        if known and RECORD in files:
+            name, share, seed = known.groups()
+            found.append((Fit(name, Path(place), int(seed), float(share or 1)), Path(place)))
+    return sorted(found, key=lambda one: (Path(one[0].name), one[0].share, one[0].seed))
 
 
 _SCHEMA = pa.schema(
@@ -404,7 +471,7 @@ _SCHEMA = pa.schema(
     + [(name, pa.string()) for name in ("task", "split", "metric")]
     + [(name, pa.float64()) for name in ("value", "low", "high", "spearman")]
     + [(name, pa.int64()) for name in ("rows_train", "rows_evaluated")]
-    + [("seconds", pa.float64())]
+    + [(name, pa.float64()) for name in ("seconds", "difference", "p")]
 )
 
 

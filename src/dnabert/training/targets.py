@@ -1,5 +1,6 @@
 """What the rows of a table are to be predicted as: the task, chosen from the labels themselves, and its values."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,12 @@ FEW_ODD = 0.05
 """Share of a column up to which values other than 0 and 1 may be slips."""
 MOST_CLASSES = 50
 """Whole numbers of more different values than this are numbers, not classes."""
-
+FEW_CLASSES = 10
+"""Whole numbers of more different values than this may be numbers: it is said that they are read as classes."""
+LONG_LABEL = 20
+"""Labels of more letters or items than this may be classes of bases, of another number than there are bases."""
+MOST_LETTERS = 8
+"""Different letters in such labels, at most; names of classes have more."""
 
 ROWS_OF_A_GROUP = 20
 """Rows that numbers are put in groups of, at least: a twentieth of each is still a row."""
@@ -50,7 +56,7 @@ def infer(table: Table, columns: Sequence[str] = (), kind: str | None = None) ->
 
     One column: labels as long as their sequences are a class for each base; fractions, or whole numbers of more than
     50 different values, are numbers to regress on; other whole numbers and words are classes. Several columns: labels
-    if all hold 0 and 1 alone, else numbers.
+    if all hold 0 and 1 alone, else numbers. White space around a label does not count.
 
     Parameters
     ----------
@@ -67,7 +73,8 @@ def infer(table: Table, columns: Sequence[str] = (), kind: str | None = None) ->
     Raises
     ------
     InputError
-        If there are no labels, an empty one, or none of the tasks fits.
+        If there are no labels, an empty one, one that stands for a missing value, or none of the tasks fits; or if most
+        labels look like classes of bases, of another number than there are bases.
     """
     if kind is not None and kind not in TASKS:
         raise InputError(f"--task {kind}: there is no such task; give one of {', '.join(TASKS)}")
@@ -162,7 +169,7 @@ def _columns(table: Table, names: Sequence[str]) -> list[pa.LargeStringArray]:
                 else "a column 'label' is required to train or evaluate; add one, or name yours with --label"
             )
             raise InputError(f"{table.path}: {required}")
-        return [table.labels]
+        return [pc.utf8_trim_whitespace(table.labels)]
     found = []
     for name in names:
         if name in table.columns.column_names:
@@ -175,7 +182,7 @@ def _columns(table: Table, names: Sequence[str]) -> list[pa.LargeStringArray]:
                 f"{table.path}: there is no column '{name}' (--label); the columns are {there}; name one of them, or "
                 "leave --label out"
             )
-    return found
+    return [pc.utf8_trim_whitespace(one) for one in found]
 
 
 def _kind_of(table: Table, labels: Sequence[pa.LargeStringArray]) -> str:
@@ -195,8 +202,14 @@ def _kind_of(table: Table, labels: Sequence[pa.LargeStringArray]) -> str:
         return "regression" if any(others) else "multilabel"
     if "fraction" in kinds[0].values() and "word" not in kinds[0].values():
         return "regression"
-    numbers = set(kinds[0].values()) == {"number"}
-    return "regression" if numbers and len(kinds[0]) > MOST_CLASSES else "classification"
+    if set(kinds[0].values()) == {"number"} and len(kinds[0]) > FEW_CLASSES:
+        if len(kinds[0]) > MOST_CLASSES:
+            return "regression"
+        say(
+            f"{table.path}: labels of {len(kinds[0])} different whole numbers are read as classes; give --task "
+            "regression to read them as numbers"
+        )
+    return "classification"
 
 
 def _kinds(labels: pa.LargeStringArray) -> dict[str, str]:
@@ -205,7 +218,7 @@ def _kinds(labels: pa.LargeStringArray) -> dict[str, str]:
 
 
 def _kind_of_label(label: str) -> str:
-    if not label.strip():
+    if not label:
         return "empty"
     try:
         value = float(label)
@@ -231,11 +244,13 @@ def _classes(table: Table, labels: pa.LargeStringArray) -> tuple[str, ...]:
     kinds = _kinds(labels)
     distinct = list(kinds)
     empty, words, fractions = ([label for label in distinct if kinds[label] == kind] for kind in _NO_CLASSES)
-    gaps = words if len(words) < len(distinct) and all(label.strip().lower() in MISSING for label in words) else []
+    named = any(label.lower() not in MISSING for label in words)
+    classes = [name for name, known in (("none", named), ("-", "+" in distinct)) if known]  # donor, acceptor, none
+    gaps = [label for label in distinct if label.lower() in MISSING and label.lower() not in classes]
     slips = words if fractions and len(words) <= len(distinct) / 2 else []
     for some, rule in (
         (empty, _EMPTY),
-        (gaps, "label '{}' stands for none; fill it or delete the row"),
+        (gaps, "label '{}' stands for none; delete the rows that have it, or rename it if it is a class"),
         (slips, "label '{}' is a word, other labels are numbers; correct it or delete the row"),
         (fractions, "label '{}' is no class: whole numbers or words are required; bin it, or give --task regression"),
     ):
@@ -253,6 +268,7 @@ def _classes(table: Table, labels: pa.LargeStringArray) -> tuple[str, ...]:
         raise InputError(
             f"{table.path}: all {table.rows} rows have the label '{distinct[0]}'; two classes or more are required"
         )
+    _warn_of_cases(table, labels, distinct)
     numbers = kinds[distinct[0]] == "number"
     if numbers:
         spelled: dict[float, str] = {}
@@ -266,15 +282,32 @@ def _classes(table: Table, labels: pa.LargeStringArray) -> tuple[str, ...]:
     return tuple(sorted(distinct, key=lambda label: int(float(label)) if numbers else label))
 
 
+def _warn_of_cases(table: Table, labels: pa.LargeStringArray, distinct: Sequence[str]) -> None:
+    """Warn where classes differ by nothing but capitals."""
+    first: dict[str, str] = {}
+    alike = [(one, label) for label in distinct if (one := first.setdefault(label.casefold(), label)) != label]
+    if alike:
+        more = f" ({len(alike)} pairs like this)" if len(alike) > 1 else ""
+        say(
+            f"Warning: {table.where(_first_row(labels, alike[0][1]))}: '{alike[0][1]}' and '{alike[0][0]}' are two "
+            f"classes{more}; write them alike if they are one"
+        )
+
+
+def _none_of(classes: Sequence[str]) -> str:
+    return (
+        f"is none of the classes ({', '.join(classes)}), which are those of the training rows; correct it, or give the "
+        "training rows some of this class (move rows, or divide them in another way)"
+    )
+
+
 def _codes(table: Table, labels: pa.LargeStringArray, classes: Sequence[str]) -> np.ndarray:
     codes = pc.index_in(labels, value_set=pa.array(list(classes), labels.type))
     if codes.null_count:
         row = int(pc.index(pc.is_null(codes), True).as_py())
-        if not labels[row].as_py().strip():
+        if not labels[row].as_py():
             raise InputError(f"{table.where(row)}: {_EMPTY}")
-        raise InputError(
-            f"{table.where(row)}: label '{labels[row]}' is none of the classes ({', '.join(classes)}); correct it"
-        )
+        raise InputError(f"{table.where(row)}: label '{labels[row]}' {_none_of(classes)}")
     return codes.to_numpy().astype(np.int64)
 
 
@@ -283,11 +316,11 @@ def _codes(table: Table, labels: pa.LargeStringArray, classes: Sequence[str]) ->
 
 def _numbers(table: Table, labels: pa.LargeStringArray, name: str) -> np.ndarray:
     try:
-        values = pc.utf8_trim_whitespace(labels).cast(pa.float64()).to_numpy()
+        values = labels.cast(pa.float64()).to_numpy()
     except pa.ArrowInvalid:
         kinds = _kinds(labels)
         odd = next(label for label in kinds if not _reads_as_number(label))
-        shown = f"'{odd}' is not a number" if odd.strip() else "is empty"
+        shown = f"'{odd}' is not a number" if odd else "is empty"
         raise InputError(
             f"{table.where(_first_row(labels, odd))}: '{name}' {shown}; correct it, or delete the row"
         ) from None
@@ -305,7 +338,7 @@ def _numbers(table: Table, labels: pa.LargeStringArray, name: str) -> np.ndarray
 def _reads_as_number(label: str) -> bool:
     """Say whether Arrow reads a number, which is stricter than Python: 1_000 is none."""
     try:
-        pa.scalar(label.strip()).cast(pa.float64())
+        pa.scalar(label).cast(pa.float64())
     except pa.ArrowInvalid:
         return False
     return True
@@ -318,24 +351,61 @@ UNKNOWN_BASE = "."
 
 
 def _as_long_as(table: Table, labels: pa.LargeStringArray) -> bool:
-    """Say whether most of the first labels have one class for each base; `truth` names those that have not."""
+    """Say whether most of the first labels have one class for each base; `truth` names those that have not.
+
+    Most may have another number of them: raise InputError where they can be nothing else.
+    """
     few = labels.slice(0, 20)
-    lengths, bases = _split(few)[1], np.diff(table.offsets[: len(few) + 1])
-    return bool(np.mean((lengths == bases) & (bases > 1)) >= 0.5)
+    parts, lengths = _split(few)
+    bases = np.diff(table.offsets[: len(few) + 1])
+    if np.mean((lengths == bases) & (bases > 1)) >= 0.5:
+        return True
+    listed = _are_lists(few)
+    alike = (lengths > LONG_LABEL) & (listed | (np.abs(lengths - bases) <= bases / 10))
+    texts = set(pc.unique(parts.filter(pa.array(np.repeat(alike, lengths)))).to_pylist())
+    if (
+        np.mean(alike) >= 0.5
+        and len(texts) <= (MOST_CLASSES if listed else MOST_LETTERS)
+        and not any(_kind_of_label(label) == "fraction" for label in few.to_pylist())
+        # DNA that names a class, such as a barcode, comes again
+        and not (texts <= set("ACGTUNacgtun") and 2 * pc.count_distinct(labels).as_py() <= len(labels))
+    ):
+        row = int((lengths != bases).argmax())
+        raise InputError(
+            f"{_other_length(table, row, lengths[row], bases[row])}; if labels are names of classes, give --task "
+            "classification"
+        )
+    return False
 
 
-def _split(labels: pa.LargeStringArray) -> tuple[pa.Array, np.ndarray]:
-    """Cut labels into one text a base, at spaces or commas if there are any, else after each letter.
+def _other_length(table: Table, row: int, labels: int, bases: int) -> str:
+    return (
+        f"{table.where(row)}: {labels} labels for a sequence of {bases} bases; one a base is required: correct the row "
+        "or delete it"
+    )
+
+
+def _are_lists(labels: pa.LargeStringArray) -> bool:
+    return len(labels) > 0 and re.search(r"[,\s]", labels[0].as_py()) is not None
+
+
+def _split(labels: pa.LargeStringArray) -> tuple[pa.DictionaryArray, np.ndarray]:
+    """Cut labels into one text a base, at spaces and commas if there are any, else after each letter.
+
+    Lists may stand in brackets and their items in quotation marks, as pandas writes them.
 
     Returns
     -------
-    tuple of pa.Array and np.ndarray
+    tuple of pa.DictionaryArray and np.ndarray
         The texts of all rows, one after the other, and how many each row has.
     """
-    separator = next((mark for mark in (" ", ",") if mark in (labels[0].as_py() if len(labels) else "")), None)
-    if separator is not None:
-        lists = pc.split_pattern(labels, separator)
-        return lists.flatten(), np.diff(lists.offsets.to_numpy())
+    if _are_lists(labels):
+        # a bracket that stands alone is an item: of the structure of an RNA, for one
+        bare = pc.replace_substring_regex(labels, r"(?s)^[\[(](.*[^,\s])[\])]$", r"\1")
+        lists = pc.ascii_split_whitespace(pc.utf8_trim_whitespace(pc.replace_substring(bare, ",", " ")))
+        items = lists.flatten().dictionary_encode()
+        texts = pc.replace_substring_regex(items.dictionary, r"""^(?:'(.*)'|"(.*)")$""", r"\1\2")
+        return pa.DictionaryArray.from_arrays(items.indices, texts), np.diff(lists.offsets.to_numpy())
     offsets = np.frombuffer(labels.buffers()[1], dtype=np.int64)[labels.offset : labels.offset + len(labels) + 1]
     letters = np.frombuffer(labels.buffers()[2] or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
     return pa.DictionaryArray.from_arrays(pa.array(letters), pa.array([chr(code) for code in range(256)])), np.diff(
@@ -365,20 +435,13 @@ def _base_codes(table: Table, labels: pa.LargeStringArray, classes: Sequence[str
     wrong = lengths != bases
     if wrong.any():
         row = int(wrong.argmax())
-        raise InputError(
-            f"{table.where(row)}: {lengths[row]} labels for a sequence of {bases[row]} bases; one a base is required"
-        )
-    texts = parts.dictionary if isinstance(parts, pa.DictionaryArray) else pc.unique(parts)
+        raise InputError(_other_length(table, row, lengths[row], bases[row]))
     position = {name: i for i, name in enumerate(classes)} | {UNKNOWN_BASE: -1}
-    codes = np.array([position.get(text, -2) for text in texts.to_pylist()], dtype=np.int64)
-    index = parts.indices if isinstance(parts, pa.DictionaryArray) else pc.index_in(parts, value_set=texts)
-    values = codes[index.to_numpy()]
+    codes = np.array([position.get(text, -2) for text in parts.dictionary.to_pylist()], dtype=np.int64)
+    values = codes[parts.indices.to_numpy()]
     if (values == -2).any():
         at = int((values == -2).argmax())
         row = int(np.searchsorted(np.cumsum(lengths), at, side="right"))
         base = at - int(np.cumsum(lengths)[row] - lengths[row])
-        raise InputError(
-            f"{table.where(row)}: label '{parts[at]}' of base {base + 1} is none of the classes "
-            f"({', '.join(classes)}); correct it"
-        )
+        raise InputError(f"{table.where(row)}: label '{parts[at]}' of base {base + 1} {_none_of(classes)}")
     return values, bases

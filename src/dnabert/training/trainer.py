@@ -32,6 +32,9 @@ LOG = "log.jsonl"
 
 Metrics = dict[str, float]
 
+_LOADER = "DataLoader worker"
+"""How what torch says of a loader process that ended before its time begins."""
+
 
 class PackedTrainer(transformers.Trainer):
     """A Trainer whose evaluation is a function of the model, and that counts what the log shows.
@@ -99,17 +102,13 @@ class PackedTrainer(transformers.Trainer):
         return optimizer
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
-        """Take the batches of the next step; raise InputError if a loader process ended before its time."""
+        """Take the batches of the next step; where a loader is gone, say so in torch's words."""
         try:
             return super().get_batch_samples(*args, **kwargs)
-        except (RuntimeError, EOFError, OSError) as error:
-            if not self.args.dataloader_num_workers or not _of_a_dead_loader(error):
-                raise
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise InputError(
-                f"{self.args.output_dir}: a loader process ended ({reason}); go on with the same command and --resume, "
-                "with fewer --workers if memory ran short"
-            ) from error
+        except (EOFError, OSError) as error:  # a batch broke off, or its sender is not there any more
+            if not self.args.dataloader_num_workers or "in DataLoader worker process" in str(error):
+                raise  # there is none, or it raised this itself
+            raise RuntimeError(f"{_LOADER} is gone: {str(error) or type(error).__name__}") from error
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any) -> torch.Tensor:
         """Compute the loss of a batch and its gradients."""
@@ -183,9 +182,13 @@ class Reporter(TrainerCallback):
         self.last = (time.monotonic(), 0.0)
         self.start = (time.monotonic(), state.global_step)
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Remember when."""
+    def on_step_end(self, args: TrainingArguments, _: TrainerState, control: TrainerControl, **__: Any) -> None:
+        """Remember when; a GPU is still at the step, whose end is waited for where other work follows."""
+        if args.device.type == "cuda" and (control.should_evaluate or control.should_save):
+            torch.cuda.synchronize(args.device)
         self.stepped = time.monotonic()
+
+    on_epoch_end = on_step_end
 
     def on_evaluate(self, *_: Any, **__: Any) -> None:
         """Leave what took time since the step out of the rate."""
@@ -201,7 +204,7 @@ class Reporter(TrainerCallback):
         if "loss" in logs:
             now, tokens = time.monotonic(), logs["tokens"]
             rate = (tokens - self.last[1]) / max(now - self.last[0], 1e-9)
-            self.last = (now, tokens)
+            self.last, self.stepped = (now, tokens), now
             done = state.global_step - self.start[1]
             left = (now - self.start[0]) / max(done, 1) * (state.max_steps - state.global_step)
             use = f" (MFU {rate / self.tokens_at_peak:.0%})" if self.tokens_at_peak else ""
@@ -400,6 +403,14 @@ def train_to_end(trainer: PackedTrainer, folder: Path, stop: StopOnInterrupt, re
     try:
         with stop.listening(), quiet_transformers(), exact_float32(trainer.args.device):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
+    except RuntimeError as error:  # torch raises it wherever the main process is when a loader ends
+        reason = str(error).partition("\n")[0]
+        if not reason.startswith(_LOADER):
+            raise
+        raise InputError(
+            f"{folder}: a loader process ended ({reason}); go on with the same command and --resume, with fewer "
+            "--workers if memory ran short"
+        ) from error
     finally:
         trainer.graphs = None  # their memory, and what holds the trainer
     return not stop.asked
@@ -428,13 +439,6 @@ def last_checkpoint(folder: Path) -> Path | None:
     """Find the newest complete checkpoint of a run: the one with the most steps whose state, written last, is whole."""
     complete = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def _of_a_dead_loader(error: Exception) -> bool:
-    """Whether what went wrong in taking a batch is that a loader is gone, and not what one of them ran into."""
-    if isinstance(error, RuntimeError):
-        return str(error).startswith("DataLoader worker")
-    return "in DataLoader worker process" not in str(error)  # a batch broke off, or its sender is not there any more
 
 
 def _is_json(path: Path) -> bool:
