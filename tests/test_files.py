@@ -6,11 +6,20 @@ from pathlib import Path
 import pytest
 
 from dnabert.errors import InputError
-from dnabert.files import check_not_input, claim_folder, existing_file, replacing, replacing_files
+from dnabert.files import check_apart, check_not_input, claim_folder, existing_file, replacing, replacing_files
 
 
 def full_disk() -> OSError:
     return OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_inputs_in_the_output_folder_are_not_emptied_with_it(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "rows.tsv").write_text("sequence\nACGT\n")
+    for given in (tmp_path / "run" / "rows.tsv", tmp_path / "run", tmp_path / "run" / "deeper" / "model"):
+        with pytest.raises(InputError, match=r"--out \S+run: the input \S+ is in this folder; name another"):
+            check_apart(tmp_path / "run", None, tmp_path / "elsewhere", given)
+    check_apart(tmp_path / "run" / "new", tmp_path / "run" / "rows.tsv")
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:

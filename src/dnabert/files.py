@@ -109,6 +109,14 @@ def _reported(target: Path) -> Iterator[None]:
         ) from error
 
 
+def check_apart(out: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
+    """Raise InputError if an input is the output folder or lies in it: `--overwrite` would delete it."""
+    folder = Path(out).resolve()
+    for given in inputs:
+        if given is not None and folder in (path := Path(given).resolve(), *path.parents):
+            raise InputError(f"--out {out}: the input {given} is in this folder; name another")
+
+
 def claim_folder(path: str | os.PathLike[str], overwrite: bool = False, resume: bool = False) -> Path:
     """Check that a run may write into a folder, and empty it where the user asked for that.
 

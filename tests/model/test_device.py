@@ -57,12 +57,13 @@ def test_a_way_that_is_not_exact_is_not_taken(monkeypatch: pytest.MonkeyPatch) -
     devices._medium_is_exact.cache_clear()
 
 
-def test_choices_and_their_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choices_and_their_errors(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert devices.choose_precision("float32", CPU) == torch.float32
     monkeypatch.setattr(devices, "_has_bfloat16", lambda _: False)
     assert devices.choose_precision("auto", CPU) == torch.float32
     assert devices.describe(CPU, torch.float32) == "cpu in float32"
-    assert "which it lacks: float32 is many times as fast" in devices.describe(CPU, torch.bfloat16)
+    assert devices.choose_precision("bfloat16", CPU) == torch.bfloat16
+    assert "--precision bfloat16: cpu has none; float32 is many times as fast" in capsys.readouterr().err
     monkeypatch.setattr(devices, "_has_bfloat16", lambda _: True)
     assert devices.choose_precision("auto", CPU) == torch.bfloat16
     assert devices.describe(CPU, torch.bfloat16) == "cpu in bfloat16"

@@ -275,13 +275,20 @@ def test_lower_layers_learn_slower(model: Path, tmp_path: Path, rng: np.random.G
     assert json.loads((result.folder / "run.json").read_text())["layer_decay"] == 0.1
 
 
-def test_the_model_it_starts_from_is_not_overwritten(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+def test_what_it_starts_from_is_not_overwritten(model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
     data = write_bound(tmp_path / "data", rng)
-    for out in (model, model.parent):
+    for out in (model, model.parent, data):
         for run in (dnabert.finetune, suite.benchmark):
             with pytest.raises(InputError, match="is in this folder; name another"):
                 run(data, model, out, overwrite=True, **TUNE)
+        with pytest.raises(InputError, match="is in this folder; name another"):
+            dnabert.explain(model, data / "dev.tsv", out, overwrite=True)
+        with pytest.raises(InputError, match="is in this folder; name another"):
+            dnabert.find_motifs(model, data / "dev.tsv", out, overwrite=True)
+        with pytest.raises(InputError, match="is in this folder; name another"):
+            dnabert.pretrain([data / "dev.tsv"], out, model=model, steps=1, overwrite=True)
     assert (model / "model.safetensors").is_file()
+    assert (data / "dev.tsv").is_file()
 
 
 def test_a_run_killed_before_its_record_is_written_resumes(

@@ -362,13 +362,12 @@ def predict_file(
     for name in _names(started.task, started.labels):
         schema = schema.append(pa.field(name, pa.float32()))
     tables.check_columns(schema, out)  # before the work
-    say(f"Predicting {table.rows:,} sequences on {started.place}")
     result = predict(started, table, batch_tokens, strand, scan, window, step)
     values = _columns(result, table, str(out).lower().endswith((".tsv", ".csv")))
     for name, column in zip(_names(result.task, result.labels), values, strict=False):
         columns = columns.append_column(name, column)
     tables.write(columns, out)
-    say(f"Predicted {table.rows:,} sequences")
+    say(f"Predicted {table.rows:,} sequences on {started.place}")
     return _counts(result)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dnabert.errors import InputError
-from dnabert.files import claim_folder, replacing_files
+from dnabert.files import check_apart, claim_folder, replacing_files
 from dnabert.inference import engine
 from dnabert.inference.attention import Chosen, attention
 from dnabert.inference.engine import Engine
@@ -161,6 +161,7 @@ def explain(
     """
     settings = Settings(method, target, layers, heads, rollout, position, steps, strand or "given", batch_tokens)
     _check(settings, file_format, original, figures)
+    check_apart(out, model, sequences, genome)
     folder = claim_folder(out, overwrite)
     started = start(model, method, device, precision)
     if strand is None and method != "context":

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from dnabert.errors import InputError
-from dnabert.files import claim_folder, replacing_files
+from dnabert.files import check_apart, claim_folder, replacing_files
 from dnabert.inference.attention import Chosen
 from dnabert.inference.engine import Engine
 from dnabert.inference.predict import STRANDS
@@ -181,6 +181,7 @@ def find_motifs(
     settings = _settings(finder, method, given, scores, target, strand, layers, heads, batch_tokens)
     options = Finder(min_length, min_instances, window, level)
     _check_options(options)
+    check_apart(out, model, positives, negatives, database, scores, genome)
     folder = claim_folder(out, overwrite)
     known = None if database is None else read_database(database)
     started = start(model, settings.method, device, precision)

@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 from dnabert.errors import InputError
+from dnabert.progress import say
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 EXACT = 2e-6
@@ -40,18 +41,16 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """Turn a precision's name into a type; `auto` is bfloat16 where the processor computes in it, else float32."""
     if name == "auto":
         return torch.bfloat16 if _has_bfloat16(device) else torch.float32
-    try:
-        return PRECISIONS[name]
-    except KeyError:
-        raise InputError(f"--precision {name}: give auto, {' or '.join(PRECISIONS)}") from None
+    if name not in PRECISIONS:
+        raise InputError(f"--precision {name}: give auto, {' or '.join(PRECISIONS)}")
+    if name == "bfloat16" and not _has_bfloat16(device):
+        say(f"Warning: --precision bfloat16: {device} has none; float32 is many times as fast")
+    return PRECISIONS[name]
 
 
 def describe(device: torch.device, precision: torch.dtype) -> str:
-    """Name device and precision, for a message: `cpu in bfloat16`; say where that is a bad choice."""
-    words = f"{device} in {str(precision).removeprefix('torch.')}"
-    if precision == torch.bfloat16 and not _has_bfloat16(device):
-        words += " (which it lacks: float32 is many times as fast)"
-    return words
+    """Name device and precision, for a message: `cpu in bfloat16`."""
+    return f"{device} in {str(precision).removeprefix('torch.')}"
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -88,7 +88,6 @@ def evaluate(
     table = table if annotation is None else label_bases(table, annotation)
     columns = _label_columns(tuple(as_list(label)), started) or started.columns
     truth = targets.truth(table, Task(started.task, started.labels, columns))
-    say(f"Evaluating {table.rows:,} sequences on {started.place}")
     outputs = predict(started, table, batch_tokens, strand, scan, window, step).outputs
     threshold = None
     if dev is not None:
@@ -119,6 +118,7 @@ def evaluate(
         with replacing(out) as temporary:
             content = as_json(result) | {"threshold": threshold, "settings": settings}
             temporary.write_text(json.dumps(content, indent=2) + "\n")
+    say(f"Evaluated {table.rows:,} sequences on {started.place}")
     return result
 
 

@@ -15,7 +15,7 @@ import torch
 
 from dnabert import processes
 from dnabert.errors import InputError, check_at_least
-from dnabert.files import claim_folder
+from dnabert.files import check_apart, claim_folder
 from dnabert.inference import engine
 from dnabert.inference.engine import Engine
 from dnabert.inference.predict import STRANDS
@@ -235,7 +235,7 @@ def finetune(
         from dnabert.training import compare  # it calls this function in turn
 
         return compare.beside_baselines(baselines, **options | {"baselines": False})
-    initial.check_apart(model, out)
+    check_apart(out, model, *as_list(data), annotation, genome, labels)
     if not overwrite and processes.is_first():
         claim_folder(out, resume=resume)  # a taken folder is refused before anything is read
     plan = _plan(options)

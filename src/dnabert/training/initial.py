@@ -1,7 +1,6 @@
 """The model that a fine-tuning starts from: pre-trained weights, or some or none of them, with a new head."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from dnabert.errors import InputError
@@ -82,13 +81,6 @@ def load(
         if part is not None:
             windows.check_lengths(as_read(loaded, part), loaded.k, loaded.stride, loaded.longest)
     return loaded
-
-
-def check_apart(model: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
-    """Raise InputError if the output folder is the model's, or one around it: `--overwrite` would delete the model."""
-    folder = Path(out).resolve()
-    if folder in (start := Path(model).resolve(), *start.parents):
-        raise InputError(f"--out {out}: the model to start from, {model}, is in this folder; name another")
 
 
 def _long_entries(long: str | None, window: int | None, parts: Splits, model: str | os.PathLike[str]) -> dict[str, Any]:

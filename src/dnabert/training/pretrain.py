@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 
 from dnabert import processes
 from dnabert.errors import InputError, check_at_least
-from dnabert.files import claim_folder
+from dnabert.files import check_apart, claim_folder
 from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import DeviceMemoryError, choose_precision, describe, within_memory
@@ -27,7 +27,6 @@ from dnabert.sequence.kmers import K_RANGE
 from dnabert.training import compiling, hidden, masking
 from dnabert.training.corpus import Corpus, HeldOut, MaskedBatch, evaluation_batches, of_fixed_shape, training_batch
 from dnabert.training.data import Data, as_list
-from dnabert.training.initial import check_apart
 from dnabert.training.regions import SHORTEST, Regions, open_source, read_window, region_bounds, split_regions, tile
 from dnabert.training.trainer import (
     Metrics,
@@ -195,12 +194,11 @@ def pretrain(
     check_at_least(1, **counts, log_every=log_every, save_every=save_every)
     check_at_least(0, workers=workers, seed=seed)
     sources = as_list(sources)
+    check_apart(out, model, *sources)
     masking.policy(mask)  # raises where there is no such thing
     k, preset = _shape(model, k, preset, max_length)
-    if model is not None:
-        check_apart(model, out)
-        if steps is None:
-            raise InputError("--model: --steps is required too, for how long the model is to be trained further")
+    if model is not None and steps is None:
+        raise InputError("--model: --steps is required too, for how long the model is to be trained further")
     recipe = RECIPES[preset]
     steps, batch_tokens = steps or recipe.steps, batch_tokens or recipe.batch_tokens
     _check_options(k, max_length, batch_tokens)

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from dnabert.errors import InputError, check_at_least
-from dnabert.files import claim_folder, replacing
+from dnabert.files import check_apart, claim_folder, replacing
 from dnabert.model.checkpoint import RECORD, in_full, load_shape, read_record
 from dnabert.model.device import choose_precision
 from dnabert.progress import say
 from dnabert.sequence import tables
-from dnabert.training import compare, initial, published, splits
+from dnabert.training import compare, published, splits
 from dnabert.training.data import as_list
 from dnabert.training.finetune import UNUSED, check, check_options, finetune
 from dnabert.training.jobs import Job, side_by_side
@@ -142,7 +142,7 @@ def benchmark(
     InputError
         If there is no data set that can be used, the output folder is another run's, or a fit is refused.
     """
-    initial.check_apart(model, out)
+    check_apart(out, model, suite)
     check_at_least(1, seeds=seeds, jobs=jobs)
     if strand is not None:
         options["strand"] = strand
