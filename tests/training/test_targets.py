@@ -216,10 +216,10 @@ def test_other_long_labels_keep_their_task(labels: list[str], kind: str, tmp_pat
     ("text", "columns", "kind", "message"),
     [
         (
-            "sequence label\nACGT 1\nACGA nan\nACGA inf",
+            "sequence label\nACGT 1\nACGA nan\nACGA inf\nACGA 2\nACGA -inf",
             (),
             "regression",
-            r"line 3: 'label' is nan, .*\(2 rows like this",
+            r"line 3: 'label' is nan, .*\(3 rows like this, the next at 4, 6\)",
         ),
         ("sequence y\nACGT 1\nACGA high", ("y",), "regression", "line 3: 'y' 'high' is not a number"),
         ("sequence label\nACGT 1\nACGA 0", (), "counting", "--task counting: there is no such task; give one of cl"),

@@ -119,9 +119,9 @@ def _print(lines: "list[Summary]", dream: bool) -> None:
             numbers = [_number(line.mean), _number(line.deviation), interval]
             table.add_row(f"  {line.model}", *numbers, *(_number(line.spearman) for _ in ranked), str(line.seeds))
         known = published.gue(name) if metric == "mcc" else {}
-        if known:
-            best = max(known, key=lambda model: known[model])
-            table.add_row(f"  {best}, published", _number(known[best]))
+        best = max(known, key=lambda model: known[model], default=None)
+        for model in dict.fromkeys(name for name in (*published.SHOWN, best) if name in known):
+            table.add_row(f"  {model}, published", f"{known[model]:.4f}")
         table.add_section()
     console = plain_console()
     console.print(table)

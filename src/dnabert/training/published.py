@@ -57,6 +57,9 @@ _GUE = {
 
 NAMES = tuple(_GUE)
 
+SHOWN = ("DNABERT-6", "DNABERT-2")
+"""Models whose figures are shown beside the best of all."""
+
 UNSTRANDED = ("tf/", "mouse/", "EMP/")
 """Data sets whose labels do not depend on the strand: binding sites, histone marks. Promoters and splice sites do."""
 

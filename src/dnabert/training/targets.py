@@ -25,6 +25,8 @@ FEW_CLASSES = 10
 """Whole numbers of more different values than this may be numbers: it is said that they are read as classes."""
 LONG_LABEL = 20
 """Labels of more letters or items than this may be classes of bases, of another number than there are bases."""
+SHOWN = 9
+"""Rows that a message names, at most."""
 MOST_LETTERS = 8
 """Different letters in such labels, at most; names of classes have more."""
 
@@ -327,7 +329,8 @@ def _numbers(table: Table, labels: pa.LargeStringArray, name: str) -> np.ndarray
     bad = ~np.isfinite(values)
     if bad.any():
         rows = np.nonzero(bad)[0]
-        more = f" ({len(rows)} rows like this)" if len(rows) > 1 else ""
+        others = ", ".join(table.where(row).rpartition(" ")[2] for row in rows[1:SHOWN].tolist())
+        more = f" ({len(rows)} rows like this, the next at {others})" if others else ""
         raise InputError(
             f"{table.where(int(rows[0]))}: '{name}' is {labels[int(rows[0])]}, a finite number is required; delete the "
             f"row{more}"
