@@ -145,7 +145,7 @@ def test_what_cannot_be_trained_further_is_refused(genome: Path, tmp_path: Path)
         with pytest.raises(InputError, match=message):
             dnabert.pretrain([genome], tmp_path / "out", **options)
         assert not (tmp_path / "out").exists()
-    with pytest.raises(InputError, match="the model to start from"):
+    with pytest.raises(InputError, match="is in this folder; name another"):
         dnabert.pretrain([genome], model, model=model, overwrite=True)
     assert (model / "config.json").is_file()
 
