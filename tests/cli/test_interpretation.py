@@ -106,7 +106,9 @@ def test_input_that_both_refuse(
 def test_explain_refuses_a_taken_folder_and_numbers_that_are_none(
     refused: Refused, model: Path, positives: Path, tmp_path: Path
 ) -> None:
-    assert "already holds a run; name another --out" in refused("explain", model, positives, "--out", model)
+    taken = tiny_model(tmp_path / "taken")
+    assert "already holds a run; name another --out" in refused("explain", model, positives, "--out", taken)
+    assert "is in this folder; name another" in refused("explain", model, positives, "--out", model, "--overwrite")
     line = refused("explain", model, positives, "--out", tmp_path / "out", "--layers", "last")
     assert "--layers last: whole numbers separated by commas are required" in line
     line = refused("explain", model, positives, "--out", tmp_path / "out", "--layers", "7")
