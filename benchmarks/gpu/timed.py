@@ -35,7 +35,7 @@ def main(
 ) -> None:
     """Measure the rate of a few steps, then train for the time given."""
     where = device(smoke)
-    preset, tokens, probe = ("mini", 600, 2) if smoke else ("small", 65_536, 100)
+    preset, tokens, probe = ("mini", 600, 1) if smoke else ("small", 65_536, 100)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         genome = Path(os.environ.get("GENOME") or write_genome(folder / "genome.fa", 1_000_000))
