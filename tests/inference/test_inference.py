@@ -195,6 +195,24 @@ def test_half_a_batch_is_tried_where_memory_is_short(classifier: Path, megabytes
     assert "no memory for batches of 1,000,000 tokens (--batch-tokens); trying half" in done.stderr
 
 
+def test_progress_ends_at_the_rows_there_are_where_half_is_tried(classifier: Path) -> None:
+    """Batches come again from the first."""
+    calls, told = [0], [0.0]
+
+    def compute(rows: np.ndarray) -> torch.Tensor:
+        calls[0] += 1
+        if calls[0] == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return torch.zeros(len(rows), 1)
+
+    def advance(rows: float) -> None:
+        told[0] += rows
+
+    engine.run_rows(engine.start(classifier, "cpu"), np.full(100, 10), compute, 100, advance=advance)
+    assert calls[0] == 4 + 20
+    assert told[0] == 100
+
+
 def test_files_that_cannot_be_predicted_into_are_refused_before_the_work(
     classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

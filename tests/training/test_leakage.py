@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+import dnabert
 from dnabert import check_leakage
 from dnabert.errors import InputError
 from dnabert.sequence import delimited, tables
@@ -14,7 +15,7 @@ from dnabert.sequence.alphabet import decode_bases, encode_bases, reverse_comple
 from dnabert.sequence.tables import Table
 from dnabert.training import leakage, splits
 from dnabert.training.leakage import Shared
-from tests.conftest import random_dna
+from tests.conftest import random_dna, tiny_model
 
 
 def other_strand(sequence: str) -> str:
@@ -195,3 +196,15 @@ def test_the_list_replaces_no_split(parts: dict[str, Table], tmp_path: Path) -> 
         check_leakage(tmp_path / "data", tmp_path / "data/a/test.csv")
     assert (tmp_path / "data/a/test.csv").read_bytes() == before
     check_leakage(tmp_path / "data", tmp_path / "data/rows.csv")
+
+
+def test_finetuning_reads_the_task_once(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("train", "dev"):
+        rows = [f"{random_dna(20, rng)},{i % 11}\n" for i in range(33)]
+        (data / f"{name}.csv").write_text("sequence,label\n" + "".join(rows))
+    dnabert.finetune(data, tiny_model(tmp_path / "model"), tmp_path / "out", method="frozen", device="cpu")
+    assert capsys.readouterr().err.count("whole numbers are read as classes") == 1

@@ -94,7 +94,7 @@ class Matches(NamedTuple):
     conflict: np.ndarray
 
 
-def check(parts: Splits | Mapping[str, Table], near: float | None = None) -> Leakage:
+def check(parts: Splits | Mapping[str, Table], near: float | None = None, numbers: bool | None = None) -> Leakage:
     """Count the rows that stand in more than one split.
 
     Parameters
@@ -104,12 +104,14 @@ def check(parts: Splits | Mapping[str, Table], near: float | None = None) -> Lea
     near : float, optional
         Count near duplicates across splits too, from this similarity on (`dnabert.sequence.similarity.NEAR` is usual).
         Without it a million rows of 100 bp take some seconds.
+    numbers : bool, optional
+        Labels are numbers, of which none are in conflict; by default that is read from the labels.
 
     Returns
     -------
     Leakage
     """
-    return _counts(find_matches(parts, near), near)
+    return _counts(find_matches(parts, near, numbers), near)
 
 
 def check_leakage(
@@ -179,12 +181,14 @@ def warning(leakage: Leakage) -> str | None:
     return f"WARNING: {'; '.join(told)}. dnabert check-leakage lists them"
 
 
-def find_matches(parts: Splits | Mapping[str, Table], near: float | None = None) -> dict[tuple[str, str], Matches]:
+def find_matches(
+    parts: Splits | Mapping[str, Table], near: float | None = None, numbers: bool | None = None
+) -> dict[tuple[str, str], Matches]:
     """Find for each row of each split the same sequence in those before it and in itself.
 
     Parameters
     ----------
-    parts, near
+    parts, near, numbers
         As in `check`.
 
     Returns
@@ -195,7 +199,7 @@ def find_matches(parts: Splits | Mapping[str, Table], near: float | None = None)
     named = _named(parts)
     whole = {name: tables.joined(table) for name, table in named.items()}
     hashes = {name: _hashes(table, whole[name]) for name, table in named.items()}
-    labels = _labels(named)
+    labels = _labels(named, numbers)
     found = {}
     for at, split in enumerate(named):
         for reference in list(named)[: at + 1]:
@@ -216,10 +220,10 @@ def _hashes(table: Table, whole: Table) -> StrandHashes:
     return hashes._replace(reverse=similarity.strand_hashes(turned.letters, turned.offsets).forward)
 
 
-def _labels(parts: Mapping[str, Table]) -> dict[str, np.ndarray | None]:
+def _labels(parts: Mapping[str, Table], numbers: bool | None) -> dict[str, np.ndarray | None]:
     """Number the labels of several tables alike; None for all if one has none, or they are numbers to regress on."""
     texts = [table.labels for table in parts.values() if table.labels is not None]
-    if len(texts) < len(parts) or _are_numbers(next(iter(parts.values()))):
+    if len(texts) < len(parts) or (_are_numbers(next(iter(parts.values()))) if numbers is None else numbers):
         return dict.fromkeys(parts)
     codes = pc.dictionary_encode(pa.concat_arrays(texts)).indices.to_numpy().astype(np.int64)
     ends = np.cumsum([table.rows for table in parts.values()])
