@@ -1,11 +1,13 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and what tells the content of one."""
 
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dnabert.errors import InputError
 
@@ -42,6 +44,18 @@ def existing_file(path: str | os.PathLike[str], what: str = "file") -> Path:
     if found.stat().st_size == 0:
         raise InputError(f"{path}: this {what} is empty")
     return found
+
+
+def fingerprint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Tell the content of a file: its `path` in full, size in `bytes` and `sha256`."""
+    file = Path(path).resolve()
+    return {"path": str(file), "bytes": file.stat().st_size, "sha256": sha256(file)}
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_not_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:

@@ -306,6 +306,20 @@ def test_a_run_killed_before_its_record_is_written_resumes(
             dnabert.finetune(data, model, tmp_path / "out", **options)
     assert not (tmp_path / "out/dnabert.json").exists()
     assert list((tmp_path / "out").glob("checkpoint-*"))  # nothing is trained twice
+    other = (tiny_model(tmp_path / "other", k=3, seed=4) / "model.safetensors").read_bytes()
+    for file, content, message in (
+        (
+            data / "dev.tsv",
+            b"sequence\tlabel\nACGTACGT\tyes\nTTTTTTTT\tno\n",
+            r"dev\.tsv: the run in \S+out began with another",
+        ),
+        (model / "model.safetensors", other, "weights_of_model was [0-9a-f]+, is [0-9a-f]+"),
+    ):
+        before = file.read_bytes()
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            dnabert.finetune(data, model, tmp_path / "out", resume=True, **options)
+        file.write_bytes(before)
     again = dnabert.finetune(data, model, tmp_path / "out", resume=True, **options)
     assert again.test is not None
     assert whole.test is not None

@@ -329,9 +329,12 @@ def test_fits_of_other_rows_do_not_stand_beside_those_there_are(sets: Path, mode
     path = sets / "tf/0/dev.csv"
     path.write_text(path.read_text() + "ACGTACGTACGT,1\n")
     for more in ({"seeds": 2}, {"seeds": 1, "baselines": "kmers"}):
-        with pytest.raises(InputError, match=r"tf/0/dev\.csv: the model in \S+seed0 was made from another content"):
+        with pytest.raises(InputError, match=r"tf/0/dev\.csv: the run in \S+seed0 began with another content"):
             suite.benchmark(sets, model, tmp_path / "out", **one, **more)
     assert not (tmp_path / "out/runs/tf/0/seed1").exists()
+    tiny_model(model, k=3, seed=4)  # another model of the same name
+    with pytest.raises(InputError, match=r"this folder holds another run, its weights_of_model was [0-9a-f]+, is"):
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, **one)
     suite.benchmark(sets, model, tmp_path / "out", seeds=1, overwrite=True, baselines="kmers", **one)
 
 
@@ -399,6 +402,19 @@ def test_a_long_name_cuts_no_number(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "residual 0.487 0.012 0.437 to 0.537 0.517 3" in shown
     assert shown[-2].startswith("Published, k = 6, on such a split of 6.7 million rows: r 0.74, rho 0.76")
     assert shown[-1] == "A baseline's mean is ahead of the fine-tuned model's on 0 of 1 data sets and sizes."
+
+
+@pytest.mark.parametrize(("metric", "shown"), [("mcc", True), ("accuracy", False)])
+def test_the_own_figure_of_the_first_paper_stands_beside_splice_sites(
+    metric: str, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    line = suite.Summary("splice/reconstructed", "fine-tuned", 1.0, metric, 3, 0.8, 0.01, 0.79, 0.81, math.nan)
+    _print([line], dream=False)
+    out = capsys.readouterr().out
+    assert bool(re.search(r"\n *DNABERT 2021, published +0\.8710 ", out)) == shown
+    assert ("DNABERT 2021: Ji et al. 2021, doi 10.1093/bioinformatics/btab083" in out) == shown
+    assert ("Published: Zhou" in out) == shown  # no source of figures that are not there
 
 
 def test_the_sets_on_which_a_baseline_is_ahead_are_named() -> None:

@@ -281,6 +281,11 @@ def test_an_interrupted_run_saves_and_resumes(genome: Path, tmp_path: Path, monk
     assert not stopped.finished
     assert 9 <= stopped.steps < 12
     assert not (stopped.folder / "dnabert.json").exists()
+    before = genome.read_text()
+    genome.write_text(before.replace("A", "C"))
+    with pytest.raises(InputError, match=rf"{genome}: the run in \S+stopped began with another content of this file"):
+        dnabert.pretrain([genome], tmp_path / "stopped", **settings | {"resume": True})
+    genome.write_text(before)
     resumed = dnabert.pretrain([genome], tmp_path / "stopped", **settings | {"resume": True})
     assert losses(resumed.folder) == losses(whole.folder)
 
@@ -640,7 +645,7 @@ def test_half_the_rows_at_a_time_make_the_same_step_where_memory_is_short(
 ) -> None:
     data = write_bound(tmp_path / "data", rng)
     model = tiny_model(tmp_path / "model")
-    settings: dict[str, Any] = {"epochs": 2, "batch_size": 8, "dropout": 0.0, "method": "full"}
+    settings: dict[str, Any] = {"epochs": 2, "batch_size": 8, "dropout": 0.0, "method": "full", "precision": "float32"}
     plain = dnabert.finetune(data, model, tmp_path / "plain", **settings)
     step = PackedTrainer.training_step
 

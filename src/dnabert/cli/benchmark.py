@@ -125,8 +125,11 @@ def _print(lines: "list[Summary]", dream: bool) -> None:
         table.add_section()
     console = plain_console()
     console.print(table)
-    if any(published.gue(line.name) for line in lines):
+    shown = {model for line in lines if line.metric == "mcc" for model in published.gue(line.name)}
+    if shown:
         console.print(f"Published: {published.SOURCE}", highlight=False)
+    if published.FIRST in shown:
+        console.print(f"{published.FIRST}: {published.FIRST_SOURCE}", highlight=False)
     if dream:
         print(published.DREAM)
     if sentence := ahead(lines):

@@ -3,6 +3,7 @@
 Any directory of a BERT whose vocabulary has 4**k + 5 tokens loads, and everything saved here loads in transformers.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import transformers
 from safetensors import SafetensorError
 
 from dnabert.errors import InputError
-from dnabert.files import replacing_files
+from dnabert.files import replacing_files, sha256
 from dnabert.model import adapters
 from dnabert.model.attention import PACKED_ATTENTION
 from dnabert.model.heads import HEADS, task_of
@@ -190,6 +191,12 @@ class Shape(NamedTuple):
 def in_full(path: str | os.PathLike[str]) -> str:
     """Write a model's folder so that it is the same from everywhere; a name on the hub stays what it is."""
     return str(Path(path).resolve()) if Path(path).exists() else str(path)
+
+
+def weights_of(path: str | os.PathLike[str]) -> str | None:
+    """Tell the weights in a model's folder from others, by a SHA-256; None where there is none, as on the hub."""
+    files = sorted(file for ending in ("safetensors", "bin") for file in Path(path).glob(f"*.{ending}"))
+    return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest() if files else None
 
 
 def load_shape(path: str | os.PathLike[str]) -> Shape:

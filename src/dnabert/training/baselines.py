@@ -114,7 +114,7 @@ def train(
     baseline, record = _kmers(job) if name == "kmers" else _network(job)
     if read.task.kind == "regression":
         calibrate(_output(baseline), predict(baseline, read.parts.dev).outputs, read.truths.dev)
-    record["seconds"] = round(time.monotonic() - start, 1)
+    record["seconds"] = round(time.monotonic() - start, 3)
     chosen = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in record.items() if key not in _SAID)
     say(f"{name}: {MAIN[read.task.kind]} {record['dev']:.3f} on dev, {chosen}, {record['seconds']:,.0f} seconds")
     return Trained(baseline, record)

@@ -16,11 +16,11 @@ from dnabert.model.adapters import RANK
 from dnabert.model.checkpoint import RECORD, read_record
 from dnabert.progress import say
 from dnabert.training import baselines as training
-from dnabert.training import fit, metrics
-from dnabert.training.data import Labelled, read_labelled
+from dnabert.training import metrics
+from dnabert.training.data import Labelled, files_of, read_labelled
 from dnabert.training.finetune import BY_DEFAULT, Finetuned, defaults, finetune, settings_asked
 from dnabert.training.metrics import MAIN, Comparison, Interval
-from dnabert.training.trainer import RUN, check_settings, training_device
+from dnabert.training.trainer import RUN, check_content, check_settings, training_device
 
 FOLDER = "baselines"
 COMPARISON = "comparison.json"
@@ -143,7 +143,9 @@ def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finet
     complete = options["resume"] and (out / RECORD).is_file()
     if complete:
         asked = settings_asked(options)
-        known = {name: value for name, value in asked.items() if value is not None or name not in BY_DEFAULT}
+        # weights that are gone by now are not needed any more
+        may_lack = (*BY_DEFAULT, "weights_of_model")
+        known = {name: value for name, value in asked.items() if value is not None or name not in may_lack}
         if options["method"] == "auto":  # which came out as one of these
             made = json.loads((out / RUN).read_text())["method"] if (out / RUN).is_file() else None
             known["method"] = made if made in ("auto", "full") else "auto"
@@ -201,19 +203,8 @@ def train_one(name: str, **options: Any) -> bool:
 
 
 def check_data(out: Path) -> None:
-    """Raise InputError if a data file is another than the one a complete model was made from, as its record tells."""
-    for before in read_record(out).get("data", ()):
-        path = Path(before["path"])
-        if "sha256" not in before:
-            continue  # a record of an earlier version
-        known, now = before["sha256"], fit.fingerprint(path)["sha256"] if path.exists() else {}
-        for name in sorted(known.keys() | now.keys()):
-            if known.get(name) != now.get(name):
-                raise InputError(
-                    f"{path / name if path.is_dir() else path}: the model in {out} was made from another content of "
-                    "this file, and others are compared with it on the same rows alone; restore the file, start anew "
-                    "with --overwrite, or name a new --out"
-                )
+    """Raise InputError if a data file is another than the one a complete model was made from."""
+    check_content(out, files_of(json.loads((out / RUN).read_text())))
 
 
 def _as_made(options: dict[str, Any]) -> dict[str, Any]:

@@ -159,6 +159,15 @@ def _divide(table: Table, task: Task, split: Sequence[float], split_by: str, see
     return splits.split_rows(table, split, seed, strata, names)
 
 
+def files_of(settings: Mapping[str, Any]) -> list[str]:
+    """List the files that hold rows and labels, by the settings of a run (`finetune.settings_asked`)."""
+    files = []
+    for path in map(Path, settings["data"]):
+        found = (splits.find_file(path, name) for name in splits.NAMES) if path.is_dir() else (path,)
+        files += [str(file.resolve()) for file in found if file is not None]
+    return [*files, *(settings[name] for name in ("genome", "labels", "annotation") if settings[name])]
+
+
 def resolved(path: str | os.PathLike[str] | None) -> str | None:
     """Write a path in full, for the record of a run; None stays None."""
     return None if path is None else str(Path(path).resolve())

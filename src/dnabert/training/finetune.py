@@ -24,7 +24,7 @@ from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import DeviceMemoryError, choose_precision, describe
 from dnabert.progress import say
 from dnabert.training import fit, initial, leakage
-from dnabert.training.data import Data, Labelled, as_list, read_labelled, resolved
+from dnabert.training.data import Data, Labelled, as_list, files_of, read_labelled, resolved
 from dnabert.training.fit import Run
 from dnabert.training.items import check_size, passes_for, standardise, weights_of
 from dnabert.training.metrics import MAIN, Evaluation, Truth
@@ -246,7 +246,8 @@ def finetune(
     dtype = choose_precision(precision, where)
     # layers laid out for inference would not see the weights change
     started = engine.start(plan.loaded, device, precision) if method == "frozen" else Engine(plan.loaded, where, dtype)
-    run = Run(started, read, plan.settings, start_run(out, plan.settings, resume, overwrite))
+    folder = start_run(out, plan.settings, files_of(plan.settings), resume, overwrite)
+    run = Run(started, read, plan.settings, folder)
     words = "all weights, or the head alone if that is better on dev" if plan.both else method
     what = words if keep == "all" else f"{words}, its k-mers alone"
     say(
@@ -369,6 +370,7 @@ def settings_asked(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "data": [str(Path(path).resolve()) for path in as_list(options["data"])],
         "model": checkpoint.in_full(options["model"]),
+        "weights_of_model": checkpoint.weights_of(options["model"]),
         **{name: resolved(options[name]) for name in ("annotation", "genome", "labels")},
         "strand": options["strand"] or "given",
         "split": None if options["split"] is None else list(options["split"]),

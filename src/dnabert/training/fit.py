@@ -1,6 +1,5 @@
 """How a model that is given learns the rows that are given: one run of a fine-tuning, from its first step to disk."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from dnabert.training.trainer import (
     PackedTrainer,
     Reporter,
     StopOnInterrupt,
+    content_of,
     delete_checkpoints,
     train_to_end,
     training_arguments,
@@ -149,9 +149,9 @@ def finish(run: Run, log: list[Metrics], seconds: float) -> dict[str, Evaluation
         for name, part, truth in list(zip(splits.NAMES, parts, truths, strict=True))[1:]
     }
     record = {
-        "data": [fingerprint(Path(path)) for path in run.settings["data"]],
+        "data": content_of(run.folder),
         "settings": run.settings,
-        "training": {"seconds": round(seconds, 1)},
+        "training": {"seconds": round(seconds, 3)},
         "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, parts, strict=True)},
     }
     _write_evaluations(run.folder, evaluations)
@@ -208,20 +208,3 @@ def _layer_rates(layers: int, decay: float) -> Callable[[str], float]:
 def _dev_words(entry: Metrics) -> str:
     shown = ((name.upper() if name in ("mcc", "auroc", "auprc") else name, value) for name, value in entry.items())
     return ", ".join(f"{name} {value:.3f}" for name, value in shown)
-
-
-def fingerprint(path: Path) -> dict[str, Any]:
-    """Tell the content of a file, or of the splits in a folder: names, sizes in bytes, SHA-256."""
-    files = [path]
-    if path.is_dir():
-        files = [file for name in splits.NAMES if (file := splits.find_file(path, name))]
-    return {
-        "path": str(path),
-        "files": {file.name: file.stat().st_size for file in files},
-        "sha256": {file.name: _sha256(file) for file in files},
-    }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -34,6 +34,7 @@ from dnabert.training.trainer import (
     Reporter,
     StopOnInterrupt,
     check_rate,
+    content_of,
     delete_checkpoints,
     keeping_generators,
     last_checkpoint,
@@ -215,6 +216,7 @@ def pretrain(
         "tell_apart": tell_apart,
         "holdout": list(holdout),
         "model": None if model is None else checkpoint.in_full(model),
+        "weights_of_model": None if model is None else checkpoint.weights_of(model),
         "k": k,
         "preset": preset,
         "mask": mask,
@@ -243,7 +245,7 @@ def pretrain(
         "dataloader_num_workers": (GPU_WORKERS if where.type == "cuda" else 0) if workers is None else workers,
         "torch_compile": compile,
     }
-    folder = start_run(out, settings, resume, overwrite)
+    folder = start_run(out, settings, settings["sources"], resume, overwrite)
     try:
         with within_memory(f"{where} has no memory for --batch-tokens {batch_tokens}"):
             return _train(folder, settings, ground, where, dtype, resume, checkpoint_activations, options)
@@ -261,7 +263,7 @@ def pretrain(
     gc.collect()  # the Trainer that failed holds its memory in circles
     if compile:
         torch._dynamo.reset()  # batches have another shape now
-    folder = start_run(out, halves, resume=False, overwrite=True)
+    folder = start_run(out, halves, settings["sources"], resume=False, overwrite=True)
     with within_memory(
         f"{where} has no memory for --batch-tokens {halves['batch_tokens']} either; give fewer, or take a smaller model"
     ):
@@ -356,7 +358,9 @@ def _train(
     full = _evaluation_batches(ground, FULL_WINDOWS, corpus)
     metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
     model.source_head = None  # other programs would not know it
-    record = {"data": [_fingerprint(source) for source in ground.sources], "settings": settings, "metrics": metrics}
+    lengths = [{"bases": len(source.codes)} for source in ground.sources]
+    content = [one | bases for one, bases in zip(content_of(folder), lengths, strict=True)]
+    record = {"data": content, "settings": settings, "metrics": metrics}
     write_log(trainer.state.log_history, folder)
     # last, because its record says that the run is complete
     checkpoint.save(Checkpoint(model, "masked-lm", k, 1, ()), folder, record)
@@ -514,7 +518,3 @@ def _announce(
         f"bases, {kept:,} held out; mask {settings['mask']}{apart}, {settings['steps']:,} steps of "
         f"{settings['batch_tokens']:,} tokens, peak rate {settings['learning_rate']:g}; {describe(device, precision)}"
     )
-
-
-def _fingerprint(source: Genome) -> dict[str, Any]:
-    return {"path": str(source.path), "bytes": source.path.stat().st_size, "bases": len(source.codes)}

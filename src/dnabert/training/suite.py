@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 from dnabert.errors import InputError, check_at_least
 from dnabert.files import check_apart, claim_folder, replacing
-from dnabert.model.checkpoint import RECORD, in_full, load_shape, read_record
+from dnabert.model.checkpoint import RECORD, in_full, load_shape, read_record, weights_of
 from dnabert.model.device import choose_precision
 from dnabert.progress import say
 from dnabert.sequence import tables
@@ -170,13 +170,13 @@ def benchmark(
     places = {fit: _place(Path(out), fit, len(shares) > 1) for fit in fits}
     run = partial(_Run, model=model, protocol=protocol, rows=rows, label=label, options=options | {"graphs": graphs})
     left = [run(fit, place) for fit, place in places.items() if overwrite or not _is_done(place, beside)]
-    settings = {"suite": str(Path(suite).resolve()), "model": in_full(model), "protocol": protocol, "rows": rows}
-    settings |= {"label": label or None} | options
+    settings = {"suite": str(Path(suite).resolve()), "model": in_full(model), "weights_of_model": weights_of(model)}
+    settings |= {"protocol": protocol, "rows": rows, "label": label or None} | options
     if not overwrite:
         _check_folder(out, settings)  # a taken folder is refused before anything is read
         unfinished = {run.fit.name for run in left}
         for fit in fits:
-            if fit.name in unfinished:  # what is to come has to stand beside what is complete
+            if fit.name in unfinished and (places[fit] / RUN).is_file():  # what is to come has to stand beside it
                 compare.check_data(places[fit])
     _check_sets(left)
     folder = _claim(out, settings, overwrite)

@@ -21,7 +21,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from dnabert import processes
 from dnabert.errors import InputError
-from dnabert.files import claim_folder, replacing, replacing_files
+from dnabert.files import claim_folder, fingerprint, replacing, replacing_files, sha256
 from dnabert.model.checkpoint import RECORD, quiet_transformers
 from dnabert.model.device import choose_device, exact_float32
 from dnabert.progress import say
@@ -29,6 +29,8 @@ from dnabert.training.graphs import Graphs
 
 RUN = "run.json"
 LOG = "log.jsonl"
+_CONTENT = "content"
+"""What the content of files is called among the settings of a run."""
 
 Metrics = dict[str, float]
 
@@ -330,14 +332,18 @@ def training_device(name: str) -> torch.device:
     return device
 
 
-def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: bool, overwrite: bool) -> Path:
-    """Claim the output folder of a run and write down its settings.
+def start_run(
+    out: str | os.PathLike[str], settings: Mapping[str, Any], files: Sequence[str], resume: bool, overwrite: bool
+) -> Path:
+    """Claim the output folder of a run and write down its settings and what it reads.
 
     Parameters
     ----------
     out : path
     settings : mapping
         What the result depends on. A resumed run must have the settings it began with.
+    files : sequence of str
+        Paths of the files that are read, in full. A resumed run must find the content it began with.
     resume : bool
         Go on with the run in `out`.
     overwrite : bool
@@ -350,7 +356,7 @@ def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: 
     Raises
     ------
     InputError
-        If the folder is taken, or there is no unfinished run with these settings to resume.
+        If the folder is taken, or there is no unfinished run with these settings and files to resume.
     """
     if not processes.is_first():
         return Path(out)
@@ -360,10 +366,12 @@ def start_run(out: str | os.PathLike[str], settings: Mapping[str, Any], resume: 
         if (folder / RECORD).is_file():
             raise InputError(f"{folder}: this run is complete; nothing is left to resume")
         check_settings(folder, settings)
+        check_content(folder, files)
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(run) as temporary:
-        temporary.write_text(json.dumps(settings, indent=2) + "\n")
+        content = {_CONTENT: [fingerprint(path) for path in files]}
+        temporary.write_text(json.dumps(dict(settings) | content, indent=2) + "\n")
     return folder
 
 
@@ -375,6 +383,25 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     shown = changes(before, settings)
     if shown:
         raise InputError(f"{folder}: a run resumes with the settings it began with, but {shown}")
+
+
+def content_of(folder: Path) -> list[dict[str, Any]]:
+    """List the files that a run was begun with, as `dnabert.files.fingerprint` tells them."""
+    known: list[dict[str, Any]] = json.loads((folder / RUN).read_text()).get(_CONTENT, [])
+    return known
+
+
+def check_content(folder: Path, files: Sequence[str]) -> None:
+    """Raise InputError if one of the files that a run would read now is none it began with, or has another content."""
+    known = {entry["path"]: entry["sha256"] for entry in content_of(folder)}
+    if not known:
+        return  # a run of an earlier version
+    for path in sorted(known.keys() | set(files)):
+        if not Path(path).is_file() or sha256(Path(path)) != known.get(path):
+            raise InputError(
+                f"{path}: the run in {folder} began with another content of this file; restore it, start anew with "
+                "--overwrite, or name a new --out"
+            )
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
