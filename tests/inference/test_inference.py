@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import torch
@@ -247,3 +248,13 @@ def test_pairs_are_not_read_by_halves(task: str, entries: dict[str, Any], tmp_pa
     (tmp_path / "p.csv").write_text("sequence,sequence2\nACGTACGT,ACGTAC\n")
     with pytest.raises(InputError, match="this model reads one sequence a row, these rows have two"):
         dnabert.predict_file(tmp_path / "model", tmp_path / "p.csv", tmp_path / "o.csv")
+
+
+def test_predictions_do_without_pandas(classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pyarrow.array` loads it first, which takes longer than ten predictions do."""
+    (tmp_path / "rows.csv").write_text("name,sequence\none,ACGTACGT\ntwo,TTTTACGT\n")
+    monkeypatch.setattr(pa, "array", None)
+    dnabert.predict_file(classifier, tmp_path / "rows.csv", tmp_path / "predictions.csv")
+    written = pyarrow.csv.read_csv(tmp_path / "predictions.csv")
+    assert set(written["prediction"].to_pylist()) <= {"a", "b", "c"}
+    assert written["name"].to_pylist() == ["one", "two"]

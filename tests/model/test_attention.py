@@ -1,4 +1,4 @@
-"""Attention in bfloat16 on a CPU against the formula in float64."""
+"""Attention on a CPU as products, against the formula in float64."""
 
 from pathlib import Path
 from typing import Any
@@ -31,32 +31,52 @@ def by_the_formula(parts: list[torch.Tensor], scale: float) -> torch.Tensor:
     )
 
 
+@pytest.mark.parametrize(("dtype", "off"), [(torch.bfloat16, 0.02), (torch.float32, 2e-6)])
 @pytest.mark.parametrize("cache_bytes", [1, 500, 4_000_000])
 @pytest.mark.parametrize("scaling", [None, 0.2])
-def test_bfloat16_products_follow_the_formula_both_ways(
-    cache_bytes: int, scaling: float | None, monkeypatch: pytest.MonkeyPatch
+def test_products_follow_the_formula_both_ways(
+    dtype: torch.dtype, off: float, cache_bytes: int, scaling: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "CACHE_BYTES", cache_bytes)
+    monkeypatch.setattr(attention, "gains_from_onednn", lambda: True)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    monkeypatch.setattr(attention, "scaled_dot_product_attention", None)  # it is not asked
     bounds = torch.tensor([0, *torch.tensor(LENGTHS).cumsum(0)], dtype=torch.int32)
-    ours, exact = inputs(torch.bfloat16), inputs(torch.float64)
+    ours, exact = inputs(dtype), inputs(torch.float64)
     query, key, value = ours
     out = attention.attend(query, key, value, bounds, max(LENGTHS), scaling)
     expected = by_the_formula(exact, scaling or 8**-0.5)
-    torch.testing.assert_close(out.double(), expected, atol=0.02, rtol=0)
-    upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(torch.bfloat16)
+    torch.testing.assert_close(out.double(), expected, atol=off, rtol=0)
+    upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
     out.backward(upstream)
     expected.backward(upstream.double())
     for one, other in zip(ours, exact, strict=True):
         assert one.grad is not None
-        torch.testing.assert_close(one.grad.double(), other.grad, atol=0.05, rtol=0)
+        torch.testing.assert_close(one.grad.double(), other.grad, atol=2.5 * off, rtol=0)
 
 
-def test_parts_cover_every_token_once() -> None:
+@pytest.mark.parametrize(("gains", "precision"), [(False, "medium"), (True, "highest")])
+def test_float32_is_left_to_torch_where_it_does_not_ask_onednn(
+    gains: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "gains_from_onednn", lambda: gains)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: precision)
+    monkeypatch.setattr(attention._ProductAttention, "apply", None)  # it is not asked
+    bounds = torch.tensor([0, *torch.tensor(LENGTHS).cumsum(0)], dtype=torch.int32)
+    query, key, value = inputs(torch.float32)
+    out = attention.attend(query, key, value, bounds, max(LENGTHS))
+    torch.testing.assert_close(out.double(), by_the_formula(inputs(torch.float64), 8**-0.5), atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_parts_cover_every_token_once(dtype: torch.dtype) -> None:
     runs = [(5, 100), (1, 2000), (3, 7)]
-    parts = list(attention._cache_parts(runs, heads=12))
+    parts = list(attention._cache_parts(runs, torch.empty(0, 12, 8, dtype=dtype)))
     assert [part[0] for part in parts] == [0, *torch.tensor([n * length for _, n, length in parts]).cumsum(0)[:-1]]
     assert sum(count * length for _, count, length in parts) == 5 * 100 + 2000 + 21
-    assert all(count == 1 or 2 * 12 * count * length**2 <= attention.CACHE_BYTES for _, count, length in parts)
+    weights = [12 * count * length**2 * dtype.itemsize for _, count, length in parts if count > 1]
+    assert weights
+    assert max(weights) <= attention.CACHE_BYTES
 
 
 def test_training_keeps_no_attention_weights() -> None:

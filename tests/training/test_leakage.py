@@ -57,6 +57,34 @@ def test_every_fault_is_found(parts: dict[str, Table]) -> None:
     assert leakage.check({name: one._replace(labels=None) for name, one in parts.items()}).across[0].conflicts == 0
 
 
+def test_any_of_several_columns_of_labels_is_in_conflict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = {
+        "train": ["ACGTACGTAA,1,0,5", "CCGTACGTAA,1,1,6", "GGGTACGTAA,0,1,7", "GGGTACGTAA,0,1,8"],
+        "dev": ["ACGTACGTAA,1,1,5", "CCGTACGTAA,1,1,9", "TTGTACGTAA,0,0,4"],
+    }
+    for part, lines in rows.items():
+        (data / f"{part}.csv").write_text("\n".join(["sequence,heart,liver,score", *lines]) + "\n")
+    for label, across, within in (
+        ((), 0, 0),  # a table without a column of the usual name
+        ("heart", 0, 0),
+        (("heart", "liver"), 1, 0),
+        (("heart", "liver", "score"), 0, 0),  # numbers
+    ):
+        (found,) = check_leakage(data, tmp_path / "out.tsv", label=label, near=None).values()
+        assert [one.conflicts for one in (*found.across, *found.within)] == [across, within, 0]
+        assert found.across[0].exact == 2
+    check_leakage(data, tmp_path / "out.tsv", label=["heart", "liver"], near=None)
+    assert tables.read(tmp_path / "out.tsv").columns["other_label"].to_pylist() == ["1,0", "1,1"]
+    with pytest.raises(InputError, match=r"train\.csv: there is no column 'lung' \(--label\)"):
+        check_leakage(data, label="lung")
+    # a fine-tuning looks at the columns that it learns
+    model = tiny_model(tmp_path / "model")
+    dnabert.finetune(data, model, tmp_path / "fit", label=["heart", "liver"], method="frozen", device="cpu")
+    assert "of 3 dev rows 2 as they are (1 with another label) stand in train" in capsys.readouterr().err
+
+
 def test_one_line_says_it(parts: dict[str, Table]) -> None:
     line = leakage.warning(leakage.check(parts, near=0.5))
     assert line == (

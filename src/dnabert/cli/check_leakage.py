@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import GenomeFile
+from dnabert.cli.options import GenomeFile, LabelColumns
 
 
 def check_leakage(
@@ -25,6 +25,7 @@ def check_leakage(
         str | None,
         typer.Option("--split-column", help="Column of a table; default: split, set, partition or fold."),
     ] = None,
+    label: LabelColumns = None,
     similarity: Annotated[
         float,
         typer.Option("--similarity", help="Share of 11-mers in common from which rows are near duplicates.", max=1.0),
@@ -36,7 +37,7 @@ def check_leakage(
     from dnabert.training import leakage
 
     result = leakage.check_leakage(
-        data, out, genome=genome, split_column=split_column, near=None if exact else similarity
+        data, out, genome=genome, split_column=split_column, label=label or (), near=None if exact else similarity
     )
     print_leakage(result)
     if out is not None:

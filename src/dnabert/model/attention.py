@@ -14,6 +14,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from dnabert.model.device import gains_from_onednn
+
 PACKED_ATTENTION = "dnabert_packed"
 CACHE_BYTES = 4_000_000
 """Weights of attention computed at a time on a CPU: what stays in its cache between the two products."""
@@ -75,7 +77,7 @@ def mean_rows(query: torch.Tensor, key: torch.Tensor, cu_seqlens: torch.Tensor, 
     rows = query.new_zeros((len(counts), query.shape[1], int(counts.max())), dtype=torch.float32)
     done = 0
     with torch.autocast(query.device.type, enabled=False):
-        for first, count, length in _cache_parts(_equal_length_runs(cu_seqlens), query.shape[1]):
+        for first, count, length in _cache_parts(_equal_length_runs(cu_seqlens), query):
             q, k = (_by_head(tensor, (first, count, length)) for tensor in (query, key))
             mean = _weights(q, k, scaling)[:, 1:-1].mean(dim=1, dtype=torch.float32)
             rows[done : done + count, :, :length] = mean.view(count, -1, length)
@@ -157,7 +159,7 @@ def _attend_in_runs(
 ) -> torch.Tensor:
     """Attend in dense blocks of neighbouring sequences of one length."""
     runs = _equal_length_runs(cu_seqlens)
-    if not query.is_cuda and dropout == 0 and query.dtype == torch.bfloat16:
+    if not query.is_cuda and dropout == 0 and (query.dtype == torch.bfloat16 or _is_by_onednn(query)):
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         out = _ProductAttention.apply(query, key, value, runs, scale)  # type: ignore[no-untyped-call]
         return cast(torch.Tensor, out)
@@ -183,12 +185,21 @@ def _dense_attention(
     return out.transpose(1, 2).reshape(count * length, heads, size)
 
 
-class _ProductAttention(torch.autograd.Function):
-    """Attention in bfloat16 on a CPU, as the two matrix products that it is.
+def _is_by_onednn(tensor: torch.Tensor) -> bool:
+    """Say whether oneDNN makes the products of numbers in float32, as it is let where AVX512 gains from that.
 
-    torch's own kernel (scaled_dot_product_attention) reaches a sixth of what the processor's bfloat16 products do,
+    torch's own kernel calls it for each small product, and each call is set up anew: at 75 tokens that took 4 times as
+    long as the two products of a whole block (2 cores of an AMD Zen 4, 4 and 12 heads, both ways).
+    """
+    return tensor.dtype == torch.float32 and gains_from_onednn() and torch.get_float32_matmul_precision() == "medium"
+
+
+class _ProductAttention(torch.autograd.Function):
+    """Attention on a CPU as the two matrix products that it is.
+
+    In bfloat16 torch's own kernel (scaled_dot_product_attention) reaches a sixth of what the processor's products do,
     or less; here a few sequences at a time go through oneDNN's products while their weights lie in the cache. On the
-    way back the weights are computed again: to keep them takes 2 x heads x length bytes a token and layer.
+    way back the weights are computed again: to keep them takes heads x length numbers a token and layer.
     """
 
     @staticmethod
@@ -198,7 +209,7 @@ class _ProductAttention(torch.autograd.Function):
         """Attend, part after part."""
         out = torch.empty_like(query)  # (tokens, heads, head size), as query, key and value
         with torch.autocast("cpu", enabled=False):
-            for part in _cache_parts(runs, query.shape[1]):
+            for part in _cache_parts(runs, query):
                 q, k, v = (_by_head(tensor, part) for tensor in (query, key, value))  # (count * heads, length, size)
                 _write(out, part, torch.bmm(_weights(q, k, scale), v))
         ctx.save_for_backward(query, key, value)
@@ -211,7 +222,7 @@ class _ProductAttention(torch.autograd.Function):
         """Compute the gradients of query, key and value, part after part."""
         query, key, value = ctx.saved_tensors
         grads = tuple(torch.empty_like(tensor) for tensor in (query, key, value))
-        for part in _cache_parts(ctx.runs, query.shape[1]):
+        for part in _cache_parts(ctx.runs, query):
             q, k, v, g = (_by_head(tensor, part) for tensor in (query, key, value, gradient))
             weights = _weights(q, k, ctx.scale)
             scores = torch.ops.aten._softmax_backward_data(torch.bmm(g, v.transpose(1, 2)), weights, -1, weights.dtype)
@@ -221,11 +232,11 @@ class _ProductAttention(torch.autograd.Function):
         return *grads, None, None
 
 
-def _cache_parts(runs: list[Run], heads: int) -> Iterator[tuple[int, int, int]]:
+def _cache_parts(runs: list[Run], query: torch.Tensor) -> Iterator[tuple[int, int, int]]:
     """Cut runs into parts whose attention weights fit into the cache: (first token, sequences, tokens of each)."""
     first = 0
     for count, length in runs:
-        most = max(1, CACHE_BYTES // (2 * heads * length * length))
+        most = max(1, CACHE_BYTES // (query.element_size() * query.shape[1] * length * length))
         for done in range(0, count, most):
             part = min(most, count - done)
             yield first, part, length

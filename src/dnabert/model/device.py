@@ -70,7 +70,12 @@ def gains_from_layout(device: torch.device, precision: torch.dtype) -> bool:
     """
     if precision == torch.bfloat16:
         return device.type in ("cpu", "cuda")
-    return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return device.type == "cpu" and gains_from_onednn()
+
+
+def gains_from_onednn() -> bool:
+    """Say whether torch lets oneDNN make this CPU's products in float32: with AVX512; with AVX2 alone MKL does."""
+    return bool(torch.backends.cpu.get_cpu_capability() == "AVX512")
 
 
 @contextmanager

@@ -254,7 +254,7 @@ def finetune(
         f"Fine-tuning {'from scratch' if from_scratch else model} ({what}) on {read.parts.train.rows:,} rows, "
         f"{_words(read.task)}, strand {plan.settings['strand']}; {describe(where, run.engine.precision)}"
     )
-    warning = leakage.warning(leakage.check(read.parts, numbers=read.task.kind == "regression"))
+    warning = leakage.warning(leakage.check(read.parts, None, read.task.kind == "regression", read.task.columns))
     if warning:
         say(warning)
     began = time.monotonic()

@@ -5,7 +5,7 @@ rows that are nearly the same (`dnabert.sequence.similarity`), and rows with the
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from dnabert.sequence.delimited import find
 from dnabert.sequence.similarity import NEAR, StrandHashes
 from dnabert.sequence.tables import Table
 from dnabert.training import splits, targets
+from dnabert.training.data import as_list
 from dnabert.training.splits import Splits
 
 SPLIT_NAMES = ("split", "set", "partition", "fold")
@@ -94,7 +95,12 @@ class Matches(NamedTuple):
     conflict: np.ndarray
 
 
-def check(parts: Splits | Mapping[str, Table], near: float | None = None, numbers: bool | None = None) -> Leakage:
+def check(
+    parts: Splits | Mapping[str, Table],
+    near: float | None = None,
+    numbers: bool | None = None,
+    label: Sequence[str] = (),
+) -> Leakage:
     """Count the rows that stand in more than one split.
 
     Parameters
@@ -106,12 +112,14 @@ def check(parts: Splits | Mapping[str, Table], near: float | None = None, number
         Without it a million rows of 100 bp take some seconds.
     numbers : bool, optional
         Labels are numbers, of which none are in conflict; by default that is read from the labels.
+    label : sequence of str
+        The columns of labels; rows conflict where one of them differs. By default `label`, if there is one.
 
     Returns
     -------
     Leakage
     """
-    return _counts(find_matches(parts, near, numbers), near)
+    return _counts(find_matches(parts, near, numbers, label), near)
 
 
 def check_leakage(
@@ -120,6 +128,7 @@ def check_leakage(
     *,
     genome: str | os.PathLike[str] | None = None,
     split_column: str | None = None,
+    label: str | Sequence[str] = (),
     near: float | None = NEAR,
 ) -> dict[str, Leakage]:
     """Count the rows that stand in more than one split, of one data set or of many.
@@ -130,6 +139,8 @@ def check_leakage(
         As in `data_sets`.
     out : path, optional
         `.tsv`, `.csv` or `.parquet` that lists these rows, as in `pairs_table`.
+    label : str or sequence of str
+        The columns of labels, as in `check`.
     near : float, optional
         Similarity from which rows are near duplicates; None looks for none.
 
@@ -148,12 +159,13 @@ def check_leakage(
     if out is not None:
         tables.check_output(out)
         check_not_input(out, data, genome)
+    label = as_list(label)
     result, listed = {}, []
     for name, parts in data_sets(data, genome=genome, split_column=split_column):
-        found = find_matches(parts, near)
+        found = find_matches(parts, near, label=label)
         result[name] = _counts(found, near)
         if out is not None:
-            listed.append(pairs_table(name, parts, found))
+            listed.append(pairs_table(name, parts, found, label))
     if out is not None:
         tables.write(pa.concat_tables(listed), out)
     return result
@@ -182,13 +194,16 @@ def warning(leakage: Leakage) -> str | None:
 
 
 def find_matches(
-    parts: Splits | Mapping[str, Table], near: float | None = None, numbers: bool | None = None
+    parts: Splits | Mapping[str, Table],
+    near: float | None = None,
+    numbers: bool | None = None,
+    label: Sequence[str] = (),
 ) -> dict[tuple[str, str], Matches]:
     """Find for each row of each split the same sequence in those before it and in itself.
 
     Parameters
     ----------
-    parts, near, numbers
+    parts, near, numbers, label
         As in `check`.
 
     Returns
@@ -199,7 +214,7 @@ def find_matches(
     named = _named(parts)
     whole = {name: tables.joined(table) for name, table in named.items()}
     hashes = {name: _hashes(table, whole[name]) for name, table in named.items()}
-    labels = _labels(named, numbers)
+    labels = _labels(named, numbers, label)
     found = {}
     for at, split in enumerate(named):
         for reference in list(named)[: at + 1]:
@@ -220,20 +235,28 @@ def _hashes(table: Table, whole: Table) -> StrandHashes:
     return hashes._replace(reverse=similarity.strand_hashes(turned.letters, turned.offsets).forward)
 
 
-def _labels(parts: Mapping[str, Table], numbers: bool | None) -> dict[str, np.ndarray | None]:
+def _labels(parts: Mapping[str, Table], numbers: bool | None, label: Sequence[str]) -> dict[str, np.ndarray | None]:
     """Number the labels of several tables alike; None for all if one has none, or they are numbers to regress on."""
-    texts = [table.labels for table in parts.values() if table.labels is not None]
-    if len(texts) < len(parts) or (_are_numbers(next(iter(parts.values()))) if numbers is None else numbers):
+    texts = [text for table in parts.values() if (text := _label_texts(table, label)) is not None]
+    if len(texts) < len(parts) or (_are_numbers(next(iter(parts.values())), label) if numbers is None else numbers):
         return dict.fromkeys(parts)
     codes = pc.dictionary_encode(pa.concat_arrays(texts)).indices.to_numpy().astype(np.int64)
     ends = np.cumsum([table.rows for table in parts.values()])
     return dict(zip(parts, np.split(codes, ends[:-1]), strict=True))
 
 
-def _are_numbers(table: Table) -> bool:
+def _label_texts(table: Table, label: Sequence[str]) -> pa.LargeStringArray | None:
+    """Write the labels of each row as one text; None where there are none."""
+    if not label and table.labels is None:
+        return None
+    columns = (column.cast(pa.large_string()) for column in targets.label_columns(table, label))
+    return pc.binary_join_element_wise(*columns, pa.scalar(",", pa.large_string()))
+
+
+def _are_numbers(table: Table, label: Sequence[str]) -> bool:
     """Say whether labels are numbers, which differ where one sequence was measured twice."""
     try:
-        return targets.infer(table).kind == "regression"
+        return targets.infer(table, label).kind == "regression"
     except InputError:  # what fits no task is for fine-tuning to say
         return False
 
@@ -313,7 +336,9 @@ def _by_column(table: Table, column: str | None) -> dict[str, Table]:
     return {value: tables.select(table, np.flatnonzero(pc.equal(values, value))) for value in ordered}
 
 
-def pairs_table(name: str, parts: Mapping[str, Table], found: Mapping[tuple[str, str], Matches]) -> pa.Table:
+def pairs_table(
+    name: str, parts: Mapping[str, Table], found: Mapping[tuple[str, str], Matches], label: Sequence[str] = ()
+) -> pa.Table:
     """List the rows that stand in another split, each kind of row with one partner.
 
     Parameters
@@ -323,15 +348,19 @@ def pairs_table(name: str, parts: Mapping[str, Table], found: Mapping[tuple[str,
     parts : mapping of str to Table
     found : mapping
         From `find_matches`.
+    label : sequence of str
+        The columns of labels, as in `check`.
 
     Returns
     -------
     pa.Table
-        `data`, `split`, `row`, `sequence`, `label`, the same of the other row, `kind`, `similarity`, `conflict`. Rows
+        `data`, `split`, `row`, `sequence`, `label` (several with commas between), the same of the other row, `kind`,
+        `similarity`, `conflict`. Rows
         are named by their file and line. Rows that repeat an earlier one of their own split stand there only where
         the labels differ.
     """
     pieces = []
+    texts = {part: _label_texts(table, label) for part, table in parts.items()}
     for (split, reference), matches in found.items():
         rows = np.flatnonzero(matches.conflict if split == reference else matches.kind)
         one, other = parts[split], parts[reference]
@@ -341,7 +370,8 @@ def pairs_table(name: str, parts: Mapping[str, Table], found: Mapping[tuple[str,
             columns[f"{prefix}split"] = [which] * len(rows)
             columns[f"{prefix}row"] = [table.where(row) for row in at.tolist()]
             columns[f"{prefix}sequence"] = table.sequences.take(pa.array(at))
-            columns[f"{prefix}label"] = [None] * len(at) if table.labels is None else table.labels.take(pa.array(at))
+            labels = texts[which]
+            columns[f"{prefix}label"] = [None] * len(at) if labels is None else labels.take(pa.array(at))
         kinds = np.where(matches.conflict[rows], _EXACT, matches.kind[rows])
         columns["kind"] = [KINDS[kind] for kind in kinds.tolist()]
         columns["similarity"] = matches.similarity[rows].astype(np.float64).round(3)

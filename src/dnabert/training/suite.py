@@ -176,7 +176,7 @@ def benchmark(
         _check_folder(out, settings)  # a taken folder is refused before anything is read
         unfinished = {run.fit.name for run in left}
         for fit in fits:
-            if fit.name in unfinished and (places[fit] / RUN).is_file():  # what is to come has to stand beside it
+            if fit.name in unfinished and _is_begun(places[fit]):  # what is to come has to stand beside it
                 compare.check_data(places[fit])
     _check_sets(left)
     folder = _claim(out, settings, overwrite)
@@ -350,7 +350,7 @@ class _Run(NamedTuple):
 
     def beside(self, baselines: Sequence[str]) -> None:
         """Fine-tune, then train the baselines and compare."""
-        begun = last_checkpoint(self.place) is not None or (self.place / RECORD).is_file()
+        begun = _is_begun(self.place)
         if not finetune(**self.settings(), baselines=baselines, resume=begun, overwrite=not begun).finished:
             raise KeyboardInterrupt
 
@@ -401,6 +401,11 @@ def _bytes(fit: Fit) -> float:
     """Tell how large the training rows are, about."""
     path = splits.find_file(fit.data, "train") if fit.data.is_dir() else fit.data
     return fit.share * path.stat().st_size if path else 0.0
+
+
+def _is_begun(place: Path) -> bool:
+    """Say whether something of a fit is trained, so that it is gone on with."""
+    return last_checkpoint(place) is not None or (place / RECORD).is_file()
 
 
 def _is_done(place: Path, beside: Sequence[str]) -> bool:

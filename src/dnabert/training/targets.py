@@ -83,7 +83,7 @@ def infer(table: Table, columns: Sequence[str] = (), kind: str | None = None) ->
     twice = next((name for i, name in enumerate(columns) if name in columns[:i]), None)
     if twice is not None:
         raise InputError(f"--label {twice}: this column is named twice; name it once")
-    labels = _columns(table, columns)
+    labels = label_columns(table, columns)
     if kind is None:
         kind = _kind_of(table, labels)
     if len(labels) > 1 and kind in ("classification", "per-base"):
@@ -119,7 +119,7 @@ def truth(table: Table, task: Task) -> Truth:
         That names the first row whose label is missing, none of the classes, not a finite number, or not as long as its
         sequence; or if no base has a class.
     """
-    labels = _columns(table, task.columns)
+    labels = label_columns(table, task.columns)
     if task.kind == "classification":
         return Truth(task.kind, _codes(table, labels[0], task.names), task.names)
     if task.kind == "per-base":
@@ -162,7 +162,8 @@ def strata(table: Table, task: Task) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.zeros(table.rows, dtype=np.int64), ("the table",)
 
 
-def _columns(table: Table, names: Sequence[str]) -> list[pa.LargeStringArray]:
+def label_columns(table: Table, names: Sequence[str]) -> list[pa.LargeStringArray]:
+    """Return the columns of labels that are named, by default the usual one; raise InputError where one is missing."""
     if not names:
         if table.labels is None:
             required = (
