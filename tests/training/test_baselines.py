@@ -317,7 +317,7 @@ def test_a_network_that_collapses_is_tried_with_layer_norms(
 ) -> None:
     monkeypatch.setattr(training._Job, "collapsed", lambda _, baseline, __: not baseline.settings["hidden_norms"])
     one, table, truth = trained(
-        "deepsea", tmp_path, "sequence\tlabel", lambda: "{}\t{}".format(*planted(rng)), rows=600, passes=8
+        "basset", tmp_path, "sequence\tlabel", lambda: "{}\t{}".format(*planted(rng)), rows=600, passes=8
     )
     assert one.record["learning_rate"] == training.RATES[0]
     assert any(isinstance(module, torch.nn.LayerNorm) for module in one.baseline.network.modules())

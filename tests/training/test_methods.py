@@ -135,6 +135,7 @@ def test_with_few_rows_dev_chooses_what_is_learned(
         monkeypatch.setattr(frozen, "STRENGTHS", (1e-9,))
     else:
         monkeypatch.setitem(finetuning.RATES, "full", 1e-9)
+        monkeypatch.setattr(finetuning, "EPOCHS", (2, 2))
     chosen = dnabert.finetune(data, model, tmp_path / "auto", **FROZEN)
     alike = dnabert.finetune(data, model, tmp_path / better, method=better, **FROZEN)
     assert chosen.test is not None
