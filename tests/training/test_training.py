@@ -286,8 +286,13 @@ def test_an_interrupted_run_saves_and_resumes(genome: Path, tmp_path: Path, monk
     with pytest.raises(InputError, match=rf"{genome}: the run in \S+stopped began with another content of this file"):
         dnabert.pretrain([genome], tmp_path / "stopped", **settings | {"resume": True})
     genome.write_text(before)
+    begun = json.loads((stopped.folder / "run.json").read_text())
+    del begun["content"]  # as an earlier version wrote it
+    (stopped.folder / "run.json").write_text(json.dumps(begun))
     resumed = dnabert.pretrain([genome], tmp_path / "stopped", **settings | {"resume": True})
     assert losses(resumed.folder) == losses(whole.folder)
+    records = [json.loads((run.folder / "dnabert.json").read_text()) for run in (resumed, whole)]
+    assert records[0]["data"] == records[1]["data"]
 
 
 @pytest.mark.parametrize(

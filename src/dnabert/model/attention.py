@@ -188,8 +188,8 @@ def _dense_attention(
 def _is_by_onednn(tensor: torch.Tensor) -> bool:
     """Say whether oneDNN makes the products of numbers in float32, as it is let where AVX512 gains from that.
 
-    torch's own kernel calls it for each small product, and each call is set up anew: at 75 tokens that took 4 times as
-    long as the two products of a whole block (2 cores of an AMD Zen 4, 4 and 12 heads, both ways).
+    torch's own kernel calls it for each small product, and each call is set up anew: at 75 tokens that takes 2 to 3
+    times as long as the two products of a whole block (`benchmarks/attention_cpu.py`).
     """
     return tensor.dtype == torch.float32 and gains_from_onednn() and torch.get_float32_matmul_precision() == "medium"
 

@@ -254,8 +254,8 @@ def finetune(
         f"Fine-tuning {'from scratch' if from_scratch else model} ({what}) on {read.parts.train.rows:,} rows, "
         f"{_words(read.task)}, strand {plan.settings['strand']}; {describe(where, run.engine.precision)}"
     )
-    warning = leakage.warning(leakage.check(read.parts, None, read.task.kind == "regression", read.task.columns))
-    if warning:
+    shared = leakage.check(read.parts, numbers=read.task.kind == "regression", label=read.task.columns)
+    if warning := leakage.warning(shared):
         say(warning)
     began = time.monotonic()
     if method == "frozen":

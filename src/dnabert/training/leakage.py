@@ -355,9 +355,8 @@ def pairs_table(
     -------
     pa.Table
         `data`, `split`, `row`, `sequence`, `label` (several with commas between), the same of the other row, `kind`,
-        `similarity`, `conflict`. Rows
-        are named by their file and line. Rows that repeat an earlier one of their own split stand there only where
-        the labels differ.
+        `similarity`, `conflict`. Rows are named by their file and line. Rows that repeat an earlier one of their own
+        split stand there only where the labels differ.
     """
     pieces = []
     texts = {part: _label_texts(table, label) for part, table in parts.items()}
