@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all, and what tells the content of one."""
 
+import functools
 import hashlib
 import os
 import shutil
@@ -49,11 +50,12 @@ def existing_file(path: str | os.PathLike[str], what: str = "file") -> Path:
 def fingerprint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Tell the content of a file: its `path` in full, size in `bytes` and `sha256`."""
     file = Path(path).resolve()
-    return {"path": str(file), "bytes": file.stat().st_size, "sha256": sha256(file)}
+    status = file.stat()
+    return {"path": str(file), "bytes": status.st_size, "sha256": _sha256(file, status.st_size, status.st_mtime_ns)}
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+@functools.lru_cache(maxsize=1024)  # a suite looks at the same files for each of its fits
+def _sha256(path: Path, *_: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from dnabert.model import attention, checkpoint
+import dnabert
+from dnabert.model import attention, checkpoint, device
 from dnabert.model.packing import pack
-from tests.conftest import tiny_model
+from dnabert.training.trainer import PackedTrainer
+from tests.conftest import tiny_model, write_bound
 
 LENGTHS = [9, 9, 9, 4, 1, 6, 6]
 
@@ -66,6 +68,34 @@ def test_float32_is_left_to_torch_where_it_does_not_ask_onednn(
     query, key, value = inputs(torch.float32)
     out = attention.attend(query, key, value, bounds, max(LENGTHS))
     torch.testing.assert_close(out.double(), by_the_formula(inputs(torch.float64), 8**-0.5), atol=2e-6, rtol=0)
+
+
+def test_float32_takes_products_in_inference_and_in_training(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[Any] = []
+    cut, step = attention._cache_parts, PackedTrainer.training_step
+
+    def counted(*given: Any) -> Any:
+        parts.append(given)
+        return cut(*given)
+
+    def counted_alone(*given: Any) -> torch.Tensor:
+        parts.clear()
+        loss = step(*given)
+        assert len(parts) == 2 * 2, "two layers, forward and back"
+        return loss
+
+    monkeypatch.setattr(attention, "_cache_parts", counted)
+    monkeypatch.setattr(attention, "gains_from_onednn", lambda: True)
+    monkeypatch.setattr(device, "_medium_is_exact", lambda: True)
+    model = tiny_model(tmp_path / "model", "classification", labels=("no", "yes"))
+    where: dict[str, Any] = {"device": "cpu", "precision": "float32"}
+    dnabert.load(model, **where).predict(["ACGTACGTAA"])
+    assert len(parts) == 2
+    monkeypatch.setattr(PackedTrainer, "training_step", counted_alone)
+    data = write_bound(tmp_path / "data", rng)
+    dnabert.finetune(data, model, tmp_path / "out", epochs=1, batch_size=80, method="full", **where)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

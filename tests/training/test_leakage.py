@@ -61,16 +61,18 @@ def test_any_of_several_columns_of_labels_is_in_conflict(tmp_path: Path, capsys:
     data = tmp_path / "data"
     data.mkdir()
     rows = {
-        "train": ["ACGTACGTAA,1,0,5", "CCGTACGTAA,1,1,6", "GGGTACGTAA,0,1,7", "GGGTACGTAA,0,1,8"],
-        "dev": ["ACGTACGTAA,1,1,5", "CCGTACGTAA,1,1,9", "TTGTACGTAA,0,0,4"],
+        "train": ["ACGTACGTAA,1,0,5.1,skin", "CCGTACGTAA,1,1,6.2,gut", "GGGTACGTAA,0,1,7.3,", "GGGTACGTAA,0,1,8.4,"],
+        "dev": ["ACGTACGTAA,1,1,5.1,skin", "CCGTACGTAA,1,1,9.5,bone", "TTGTACGTAA,0,0,4.6,gut"],
     }
     for part, lines in rows.items():
-        (data / f"{part}.csv").write_text("\n".join(["sequence,heart,liver,score", *lines]) + "\n")
+        (data / f"{part}.csv").write_text("\n".join(["sequence,heart,liver,score,tissue", *lines]) + "\n")
     for label, across, within in (
         ((), 0, 0),  # a table without a column of the usual name
         ("heart", 0, 0),
         (("heart", "liver"), 1, 0),
-        (("heart", "liver", "score"), 0, 0),  # numbers
+        (("heart", "liver", "score"), 1, 0),  # numbers are in no conflict
+        ("score", 0, 0),
+        (("tissue", "heart"), 1, 0),  # words
     ):
         (found,) = check_leakage(data, tmp_path / "out.tsv", label=label, near=None).values()
         assert [one.conflicts for one in (*found.across, *found.within)] == [across, within, 0]

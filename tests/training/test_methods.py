@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -307,25 +308,53 @@ def test_a_run_killed_before_its_record_is_written_resumes(
             dnabert.finetune(data, model, tmp_path / "out", **options)
     assert not (tmp_path / "out/dnabert.json").exists()
     assert list((tmp_path / "out").glob("checkpoint-*"))  # nothing is trained twice
-    other = (tiny_model(tmp_path / "other", k=3, seed=4) / "model.safetensors").read_bytes()
-    for file, content, message in (
-        (
-            data / "dev.tsv",
-            b"sequence\tlabel\nACGTACGT\tyes\nTTTTTTTT\tno\n",
-            r"dev\.tsv: the run in \S+out began with another",
-        ),
-        (model / "model.safetensors", other, "weights_of_model was [0-9a-f]+, is [0-9a-f]+"),
-    ):
-        before = file.read_bytes()
-        file.write_bytes(content)
-        with pytest.raises(InputError, match=message):
-            dnabert.finetune(data, model, tmp_path / "out", resume=True, **options)
-        file.write_bytes(before)
     again = dnabert.finetune(data, model, tmp_path / "out", resume=True, **options)
     assert again.test is not None
     assert whole.test is not None
     assert again.test.metrics == whole.test.metrics
     assert not list((tmp_path / "out").glob("checkpoint-*"))
+
+
+def test_a_run_resumes_on_what_it_began_with(
+    model: Path, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genome = write_fasta(tmp_path / "g.fa", {"a": random_dna(2000, rng)})
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for part, start in (("train", 0), ("dev", 800), ("test", 1400)):
+        rows = (f"a\t{start + 10 * i}\t{start + 10 * i + 30}\t{i % 2}\n" for i in range(40))
+        (data / f"{part}.tsv").write_text("chrom\tstart\tend\tlabel\n" + "".join(rows))
+    options = TUNE | {"genome": genome}
+    monkeypatch.setattr(finetuning, "_trained", lambda run, *_: (run, None))  # as if it was interrupted
+    dnabert.finetune(data, model, out, **options)
+    other = tiny_model(tmp_path / "other", k=3, seed=4)
+    (model / "training_args.bin").write_text("")  # nothing that a model is read from
+    dnabert.finetune(data, model, out, resume=True, **options)
+    for path, content, said in (
+        (data / "dev.tsv", None, f"{data}/dev.tsv: this file of the data is gone since the run in {out} began"),
+        (data / "train.tsv", (data / "dev.tsv").read_bytes(), "train.tsv: this file of the data has changed"),
+        (genome, genome.read_bytes().lower(), "g.fa: this file of the data has changed"),
+        (model / "model.safetensors", (other / "model.safetensors").read_bytes(), "this file of the model has changed"),
+        (model / "config.json", (model / "config.json").read_bytes() + b" ", "config.json: this file of the model has"),
+    ):
+        before = path.read_bytes()
+        path.unlink() if content is None else path.write_bytes(content)
+        (data / "valid.tsv").write_bytes(before) if content is None else None  # else there is no dev set
+        with pytest.raises(InputError, match=said):
+            dnabert.finetune(data, model, out, resume=True, **options)
+        (data / "valid.tsv").unlink(missing_ok=True)
+        path.write_bytes(before)
+    (data / "test.tsv").rename(tmp_path / "test.tsv")
+    dnabert.finetune(data, model, out, overwrite=True, **options)
+    (tmp_path / "test.tsv").rename(data / "test.tsv")
+    with pytest.raises(InputError, match=r"test\.tsv: this file of the data is new"):
+        dnabert.finetune(data, model, out, resume=True, **options)
+    shutil.copytree(data, tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"the settings it began with, but data was \['\S+data'\], is"):
+        dnabert.finetune(tmp_path / "elsewhere", model, out, resume=True, **options)
+    begun = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({name: begun[name] for name in begun if name != "content"}))
+    dnabert.finetune(data, model, out, resume=True, **options)  # begun by an earlier version
 
 
 def test_a_run_resumes_from_another_folder(

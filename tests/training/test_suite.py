@@ -329,12 +329,16 @@ def test_fits_of_other_rows_do_not_stand_beside_those_there_are(sets: Path, mode
     path = sets / "tf/0/dev.csv"
     path.write_text(path.read_text() + "ACGTACGTACGT,1\n")
     for more in ({"seeds": 2}, {"seeds": 1, "baselines": "kmers"}):
-        with pytest.raises(InputError, match=r"tf/0/dev\.csv: the run in \S+seed0 began with another content"):
+        with pytest.raises(InputError, match=r"tf/0/dev\.csv: this file of the data has changed since the run"):
             suite.benchmark(sets, model, tmp_path / "out", **one, **more)
     assert not (tmp_path / "out/runs/tf/0/seed1").exists()
     tiny_model(model, k=3, seed=4)  # another model of the same name
-    with pytest.raises(InputError, match=r"this folder holds another run, its weights_of_model was [0-9a-f]+, is"):
-        suite.benchmark(sets, model, tmp_path / "out", seeds=1, **one)
+    with pytest.raises(InputError, match=r"model\.safetensors: this file of the model has changed since the run in"):
+        suite.benchmark(sets, model, tmp_path / "out", seeds=1, **one | {"only": ["tf", "tata"]})
+    lines = suite.benchmark(sets, model, tmp_path / "out", seeds=1, **one)  # what is complete is shown
+    shutil.move(model, tmp_path / "moved")
+    assert suite.benchmark(sets, model, tmp_path / "out", seeds=1, **one) == lines
+    shutil.move(tmp_path / "moved", model)
     suite.benchmark(sets, model, tmp_path / "out", seeds=1, overwrite=True, baselines="kmers", **one)
 
 

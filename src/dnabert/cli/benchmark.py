@@ -122,13 +122,15 @@ def _print(lines: "list[Summary]", dream: bool) -> None:
         best = max(known, key=lambda model: known[model], default=None)
         for model in dict.fromkeys(name for name in (*published.SHOWN, best) if name in known):
             table.add_row(f"  {model}, published", f"{known[model]:.4f}")
+        if metric == "mcc" and (own := published.first(name)) is not None:
+            table.add_row(f"  {published.FIRST}, published", f"{own:.4f}")
         table.add_section()
     console = plain_console()
     console.print(table)
-    shown = {model for line in lines if line.metric == "mcc" for model in published.gue(line.name)}
-    if shown:
+    names = {line.name for line in lines if line.metric == "mcc"}
+    if any(map(published.gue, names)):
         console.print(f"Published: {published.SOURCE}", highlight=False)
-    if published.FIRST in shown:
+    if any(map(published.first, names)):
         console.print(f"{published.FIRST}: {published.FIRST_SOURCE}", highlight=False)
     if dream:
         print(published.DREAM)

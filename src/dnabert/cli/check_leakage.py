@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dnabert.cli.options import GenomeFile, LabelColumns
+from dnabert.cli.options import GenomeFile
 
 
 def check_leakage(
@@ -25,7 +25,10 @@ def check_leakage(
         str | None,
         typer.Option("--split-column", help="Column of a table; default: split, set, partition or fold."),
     ] = None,
-    label: LabelColumns = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="Column of labels; repeat for several.", show_default=False),
+    ] = None,
     similarity: Annotated[
         float,
         typer.Option("--similarity", help="Share of 11-mers in common from which rows are near duplicates.", max=1.0),

@@ -3,7 +3,6 @@
 Any directory of a BERT whose vocabulary has 4**k + 5 tokens loads, and everything saved here loads in transformers.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -18,7 +17,7 @@ import transformers
 from safetensors import SafetensorError
 
 from dnabert.errors import InputError
-from dnabert.files import replacing_files, sha256
+from dnabert.files import replacing_files
 from dnabert.model import adapters
 from dnabert.model.attention import PACKED_ATTENTION
 from dnabert.model.heads import HEADS, task_of
@@ -193,10 +192,11 @@ def in_full(path: str | os.PathLike[str]) -> str:
     return str(Path(path).resolve()) if Path(path).exists() else str(path)
 
 
-def weights_of(path: str | os.PathLike[str]) -> str | None:
-    """Tell the weights in a model's folder from others, by a SHA-256; None where there is none, as on the hub."""
-    files = sorted(file for ending in ("safetensors", "bin") for file in Path(path).glob(f"*.{ending}"))
-    return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest() if files else None
+def files_of(path: str | os.PathLike[str]) -> list[str]:
+    """List the files of a model's folder that say what it computes, in full; none of a model on the hub."""
+    folder = Path(path).resolve()
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    return [str(file) for file in (folder / "config.json", *weights) if file.is_file()]
 
 
 def load_shape(path: str | os.PathLike[str]) -> Shape:

@@ -143,14 +143,12 @@ def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finet
     complete = options["resume"] and (out / RECORD).is_file()
     if complete:
         asked = settings_asked(options)
-        # weights that are gone by now are not needed any more
-        may_lack = (*BY_DEFAULT, "weights_of_model")
-        known = {name: value for name, value in asked.items() if value is not None or name not in may_lack}
+        known = {name: value for name, value in asked.items() if value is not None or name not in BY_DEFAULT}
         if options["method"] == "auto":  # which came out as one of these
             made = json.loads((out / RUN).read_text())["method"] if (out / RUN).is_file() else None
             known["method"] = made if made in ("auto", "full") else "auto"
-        check_settings(out, known)
         check_data(out)
+        check_settings(out, known)
         result = None
     else:
         result = finetune(**options)
@@ -203,8 +201,9 @@ def train_one(name: str, **options: Any) -> bool:
 
 
 def check_data(out: Path) -> None:
-    """Raise InputError if a data file is another than the one a complete model was made from."""
-    check_content(out, files_of(json.loads((out / RUN).read_text())))
+    """Raise InputError if the data is not what the model in a folder was made from, and is to be compared on."""
+    if (out / RUN).is_file():
+        check_content(out, {"data": files_of(json.loads((out / RUN).read_text()))})
 
 
 def _as_made(options: dict[str, Any]) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def files_of(settings: Mapping[str, Any]) -> list[str]:
     for path in map(Path, settings["data"]):
         found = (splits.find_file(path, name) for name in splits.NAMES) if path.is_dir() else (path,)
         files += [str(file.resolve()) for file in found if file is not None]
-    return [*files, *(settings[name] for name in ("genome", "labels", "annotation") if settings[name])]
+    return [*files, *(settings[name] for name in ("genome", "labels", "annotation") if settings.get(name))]
 
 
 def resolved(path: str | os.PathLike[str] | None) -> str | None:

@@ -246,7 +246,8 @@ def finetune(
     dtype = choose_precision(precision, where)
     # layers laid out for inference would not see the weights change
     started = engine.start(plan.loaded, device, precision) if method == "frozen" else Engine(plan.loaded, where, dtype)
-    folder = start_run(out, plan.settings, files_of(plan.settings), resume, overwrite)
+    files = {"data": files_of(plan.settings), "model": [] if from_scratch else checkpoint.files_of(model)}
+    folder = start_run(out, plan.settings, files, resume, overwrite)
     run = Run(started, read, plan.settings, folder)
     words = "all weights, or the head alone if that is better on dev" if plan.both else method
     what = words if keep == "all" else f"{words}, its k-mers alone"
@@ -370,7 +371,6 @@ def settings_asked(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "data": [str(Path(path).resolve()) for path in as_list(options["data"])],
         "model": checkpoint.in_full(options["model"]),
-        "weights_of_model": checkpoint.weights_of(options["model"]),
         **{name: resolved(options[name]) for name in ("annotation", "genome", "labels")},
         "strand": options["strand"] or "given",
         "split": None if options["split"] is None else list(options["split"]),

@@ -149,7 +149,7 @@ def finish(run: Run, log: list[Metrics], seconds: float) -> dict[str, Evaluation
         for name, part, truth in list(zip(splits.NAMES, parts, truths, strict=True))[1:]
     }
     record = {
-        "data": content_of(run.folder),
+        "data": content_of(run.folder, "data"),
         "settings": run.settings,
         "training": {"seconds": round(seconds, 3)},
         "rows": {name: 0 if part is None else part.rows for name, part in zip(splits.NAMES, parts, strict=True)},

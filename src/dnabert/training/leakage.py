@@ -236,27 +236,29 @@ def _hashes(table: Table, whole: Table) -> StrandHashes:
 
 
 def _labels(parts: Mapping[str, Table], numbers: bool | None, label: Sequence[str]) -> dict[str, np.ndarray | None]:
-    """Number the labels of several tables alike; None for all if one has none, or they are numbers to regress on."""
-    texts = [text for table in parts.values() if (text := _label_texts(table, label)) is not None]
-    if len(texts) < len(parts) or (_are_numbers(next(iter(parts.values())), label) if numbers is None else numbers):
+    """Number the labels of several tables alike, of all columns but numbers to regress on; None where none is left."""
+    first = next(iter(parts.values()))
+    columns = [name for name in label or ("label",) if not (_are_numbers(first, name) if numbers is None else numbers)]
+    texts = [_label_texts(table, label and columns, "\0") for table in parts.values()]
+    if not columns or None in texts:
         return dict.fromkeys(parts)
     codes = pc.dictionary_encode(pa.concat_arrays(texts)).indices.to_numpy().astype(np.int64)
     ends = np.cumsum([table.rows for table in parts.values()])
     return dict(zip(parts, np.split(codes, ends[:-1]), strict=True))
 
 
-def _label_texts(table: Table, label: Sequence[str]) -> pa.LargeStringArray | None:
+def _label_texts(table: Table, label: Sequence[str], separator: str = ",") -> pa.LargeStringArray | None:
     """Write the labels of each row as one text; None where there are none."""
     if not label and table.labels is None:
         return None
     columns = (column.cast(pa.large_string()) for column in targets.label_columns(table, label))
-    return pc.binary_join_element_wise(*columns, pa.scalar(",", pa.large_string()))
+    return pc.binary_join_element_wise(*columns, pa.scalar(separator, pa.large_string()))
 
 
-def _are_numbers(table: Table, label: Sequence[str]) -> bool:
+def _are_numbers(table: Table, label: str) -> bool:
     """Say whether labels are numbers, which differ where one sequence was measured twice."""
     try:
-        return targets.infer(table, label).kind == "regression"
+        return targets.infer(table, () if label == "label" else (label,)).kind == "regression"
     except InputError:  # what fits no task is for fine-tuning to say
         return False
 

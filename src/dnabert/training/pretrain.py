@@ -216,7 +216,6 @@ def pretrain(
         "tell_apart": tell_apart,
         "holdout": list(holdout),
         "model": None if model is None else checkpoint.in_full(model),
-        "weights_of_model": None if model is None else checkpoint.weights_of(model),
         "k": k,
         "preset": preset,
         "mask": mask,
@@ -245,7 +244,8 @@ def pretrain(
         "dataloader_num_workers": (GPU_WORKERS if where.type == "cuda" else 0) if workers is None else workers,
         "torch_compile": compile,
     }
-    folder = start_run(out, settings, settings["sources"], resume, overwrite)
+    files = {"data": settings["sources"], "model": [] if model is None else checkpoint.files_of(model)}
+    folder = start_run(out, settings, files, resume, overwrite)
     try:
         with within_memory(f"{where} has no memory for --batch-tokens {batch_tokens}"):
             return _train(folder, settings, ground, where, dtype, resume, checkpoint_activations, options)
@@ -263,7 +263,7 @@ def pretrain(
     gc.collect()  # the Trainer that failed holds its memory in circles
     if compile:
         torch._dynamo.reset()  # batches have another shape now
-    folder = start_run(out, halves, settings["sources"], resume=False, overwrite=True)
+    folder = start_run(out, halves, files, resume=False, overwrite=True)
     with within_memory(
         f"{where} has no memory for --batch-tokens {halves['batch_tokens']} either; give fewer, or take a smaller model"
     ):
@@ -358,7 +358,7 @@ def _train(
     full = _evaluation_batches(ground, FULL_WINDOWS, corpus)
     metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
     model.source_head = None  # other programs would not know it
-    content = content_of(folder) or map(fingerprint, settings["sources"])  # an earlier version's run has none
+    content = content_of(folder, "data") or map(fingerprint, settings["sources"])  # an earlier version's run has none
     data = [one | {"bases": len(source.codes)} for one, source in zip(content, ground.sources, strict=True)]
     record = {"data": data, "settings": settings, "metrics": metrics}
     write_log(trainer.state.log_history, folder)

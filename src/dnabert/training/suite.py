@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 from dnabert.errors import InputError, check_at_least
 from dnabert.files import check_apart, claim_folder, replacing
-from dnabert.model.checkpoint import RECORD, in_full, load_shape, read_record, weights_of
+from dnabert.model.checkpoint import RECORD, files_of, in_full, load_shape, read_record
 from dnabert.model.device import choose_precision
 from dnabert.progress import say
 from dnabert.sequence import tables
@@ -26,7 +26,7 @@ from dnabert.training.data import as_list
 from dnabert.training.finetune import UNUSED, check, check_options, finetune
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.metrics import MAIN
-from dnabert.training.trainer import RUN, changes, last_checkpoint, training_device
+from dnabert.training.trainer import RUN, changes, check_content, last_checkpoint, training_device
 
 PROTOCOLS = ("gue", "dream")
 DREAM = {"split": (0.81, 0.09, 0.10), "learning_rate": 1e-4, "batch_size": 128, "epochs": 10}
@@ -170,13 +170,14 @@ def benchmark(
     places = {fit: _place(Path(out), fit, len(shares) > 1) for fit in fits}
     run = partial(_Run, model=model, protocol=protocol, rows=rows, label=label, options=options | {"graphs": graphs})
     left = [run(fit, place) for fit, place in places.items() if overwrite or not _is_done(place, beside)]
-    settings = {"suite": str(Path(suite).resolve()), "model": in_full(model), "weights_of_model": weights_of(model)}
-    settings |= {"protocol": protocol, "rows": rows, "label": label or None} | options
+    settings = {"suite": str(Path(suite).resolve()), "model": in_full(model), "protocol": protocol, "rows": rows}
+    settings |= {"label": label or None} | options
     if not overwrite:
         _check_folder(out, settings)  # a taken folder is refused before anything is read
         unfinished = {run.fit.name for run in left}
-        for fit in fits:
-            if fit.name in unfinished and _is_begun(places[fit]):  # what is to come has to stand beside it
+        for fit in (fit for fit in fits if left and _is_begun(places[fit])):  # what is to come has to stand beside it
+            check_content(places[fit], {"model": files_of(model)})
+            if fit.name in unfinished:
                 compare.check_data(places[fit])
     _check_sets(left)
     folder = _claim(out, settings, overwrite)

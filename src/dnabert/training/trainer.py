@@ -21,7 +21,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from dnabert import processes
 from dnabert.errors import InputError
-from dnabert.files import claim_folder, fingerprint, replacing, replacing_files, sha256
+from dnabert.files import claim_folder, fingerprint, replacing, replacing_files
 from dnabert.model.checkpoint import RECORD, quiet_transformers
 from dnabert.model.device import choose_device, exact_float32
 from dnabert.progress import say
@@ -30,7 +30,9 @@ from dnabert.training.graphs import Graphs
 RUN = "run.json"
 LOG = "log.jsonl"
 _CONTENT = "content"
-"""What the content of files is called among the settings of a run."""
+"""What the content of the files that are read is called beside the settings of a run."""
+_PATHS = ("data", "sources", "genome", "labels", "annotation", "model")
+"""Settings that name these files."""
 
 Metrics = dict[str, float]
 
@@ -333,7 +335,11 @@ def training_device(name: str) -> torch.device:
 
 
 def start_run(
-    out: str | os.PathLike[str], settings: Mapping[str, Any], files: Sequence[str], resume: bool, overwrite: bool
+    out: str | os.PathLike[str],
+    settings: Mapping[str, Any],
+    files: Mapping[str, Sequence[str]],
+    resume: bool,
+    overwrite: bool,
 ) -> Path:
     """Claim the output folder of a run and write down its settings and what it reads.
 
@@ -342,8 +348,9 @@ def start_run(
     out : path
     settings : mapping
         What the result depends on. A resumed run must have the settings it began with.
-    files : sequence of str
-        Paths of the files that are read, in full. A resumed run must find the content it began with.
+    files : mapping of str to sequence of str
+        Paths of the files that are read, in full: those of the `data`, those of the `model` it starts from. A resumed
+        run must find the content it began with.
     resume : bool
         Go on with the run in `out`.
     overwrite : bool
@@ -365,13 +372,14 @@ def start_run(
     if resume:
         if (folder / RECORD).is_file():
             raise InputError(f"{folder}: this run is complete; nothing is left to resume")
+        check_settings(folder, {name: settings[name] for name in _PATHS if name in settings})
+        check_content(folder, files)  # before the other settings, some of which are read from the files
         check_settings(folder, settings)
-        check_content(folder, files)
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(run) as temporary:
-        content = {_CONTENT: [fingerprint(path) for path in files]}
-        temporary.write_text(json.dumps(dict(settings) | content, indent=2) + "\n")
+        content = {what: [fingerprint(path) for path in paths] for what, paths in files.items()}
+        temporary.write_text(json.dumps(dict(settings) | {_CONTENT: content}, indent=2) + "\n")
     return folder
 
 
@@ -385,22 +393,37 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         raise InputError(f"{folder}: a run resumes with the settings it began with, but {shown}")
 
 
-def content_of(folder: Path) -> list[dict[str, Any]]:
-    """List the files that a run was begun with, as `dnabert.files.fingerprint` tells them."""
-    known: list[dict[str, Any]] = json.loads((folder / RUN).read_text()).get(_CONTENT, [])
-    return known
+def content_of(folder: Path, what: str) -> list[dict[str, Any]]:
+    """List the files of the `data`, or of the `model`, that a run was begun with, as `dnabert.files.fingerprint`.
+
+    Nothing of a run that an earlier version began.
+    """
+    run = folder / RUN
+    known: dict[str, list[dict[str, Any]]] = json.loads(run.read_text()).get(_CONTENT, {}) if run.is_file() else {}
+    return known.get(what, [])
 
 
-def check_content(folder: Path, files: Sequence[str]) -> None:
-    """Raise InputError if one of the files that a run would read now is none it began with, or has another content."""
-    known = {entry["path"]: entry["sha256"] for entry in content_of(folder)}
-    if not known:
-        return  # a run of an earlier version
-    for path in sorted(known.keys() | set(files)):
-        if not Path(path).is_file() or sha256(Path(path)) != known.get(path):
+def check_content(folder: Path, files: Mapping[str, Sequence[str]]) -> None:
+    """Raise InputError if a file that a run would read now is gone, new or changed since it began.
+
+    Files as in `start_run`.
+    """
+    for what, paths in files.items():
+        known = {entry["path"]: entry["sha256"] for entry in content_of(folder, what)}
+        if not known:
+            continue  # a run of an earlier version
+        for path in sorted(known.keys() | set(paths)):
+            if not Path(path).is_file():
+                said = "is gone"
+            elif path not in known:
+                said = "is new"
+            elif fingerprint(path)["sha256"] != known[path]:
+                said = "has changed"
+            else:
+                continue
             raise InputError(
-                f"{path}: the run in {folder} began with another content of this file; restore it, start anew with "
-                "--overwrite, or name a new --out"
+                f"{path}: this file of the {what} {said} since the run in {folder} began; put it back as it was, start "
+                "anew with --overwrite, or name a new --out"
             )
 
 
