@@ -355,6 +355,8 @@ def test_a_run_resumes_on_what_it_began_with(
     begun = json.loads((out / "run.json").read_text())
     (out / "run.json").write_text(json.dumps({name: begun[name] for name in begun if name != "content"}))
     dnabert.finetune(data, model, out, resume=True, **options)  # begun by an earlier version
+    known = json.loads((out / "run.json").read_text())["content"]  # from here on it is known what it reads
+    assert [Path(file["path"]).name for file in known["data"]] == ["train.tsv", "dev.tsv", "test.tsv", "g.fa"]
 
 
 def test_a_run_resumes_from_another_folder(

@@ -20,7 +20,7 @@ from dnabert.training import metrics
 from dnabert.training.data import Labelled, files_of, read_labelled
 from dnabert.training.finetune import BY_DEFAULT, Finetuned, defaults, finetune, settings_asked
 from dnabert.training.metrics import MAIN, Comparison, Interval
-from dnabert.training.trainer import RUN, check_content, check_settings, training_device
+from dnabert.training.trainer import RUN, check_content, check_settings, read_run, training_device
 
 FOLDER = "baselines"
 COMPARISON = "comparison.json"
@@ -145,7 +145,7 @@ def beside_baselines(names: bool | str | Sequence[str], **options: Any) -> Finet
         asked = settings_asked(options)
         known = {name: value for name, value in asked.items() if value is not None or name not in BY_DEFAULT}
         if options["method"] == "auto":  # which came out as one of these
-            made = json.loads((out / RUN).read_text())["method"] if (out / RUN).is_file() else None
+            made = read_run(out).get("method")
             known["method"] = made if made in ("auto", "full") else "auto"
         check_data(out)
         check_settings(out, known)
@@ -202,13 +202,13 @@ def train_one(name: str, **options: Any) -> bool:
 
 def check_data(out: Path) -> None:
     """Raise InputError if the data is not what the model in a folder was made from, and is to be compared on."""
-    if (out / RUN).is_file():
-        check_content(out, {"data": files_of(json.loads((out / RUN).read_text()))})
+    if made := read_run(out):
+        check_content(out, {"data": files_of(made)})
 
 
 def _as_made(options: dict[str, Any]) -> dict[str, Any]:
     """Take the options that the data or the defaults decided from the model's run: they may be others now."""
-    made = json.loads((Path(options["out"]) / RUN).read_text())
+    made = read_run(Path(options["out"]))
     return options | {name: made[name] for name in ("task", "epochs", "learning_rate", "method")}
 
 

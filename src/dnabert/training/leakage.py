@@ -258,7 +258,7 @@ def _label_texts(table: Table, label: Sequence[str], separator: str = ",") -> pa
 def _are_numbers(table: Table, label: str) -> bool:
     """Say whether labels are numbers, which differ where one sequence was measured twice."""
     try:
-        return targets.infer(table, () if label == "label" else (label,)).kind == "regression"
+        return targets.infer(table, (label,)).kind == "regression"
     except InputError:  # what fits no task is for fine-tuning to say
         return False
 

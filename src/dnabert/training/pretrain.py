@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 
 from dnabert import processes
 from dnabert.errors import InputError, check_at_least
-from dnabert.files import check_apart, claim_folder, fingerprint
+from dnabert.files import check_apart, claim_folder
 from dnabert.model import checkpoint, presets
 from dnabert.model.checkpoint import Checkpoint
 from dnabert.model.device import DeviceMemoryError, choose_precision, describe, within_memory
@@ -358,8 +358,8 @@ def _train(
     full = _evaluation_batches(ground, FULL_WINDOWS, corpus)
     metrics = hidden.evaluate(model.eval(), full, k, device, precision) if full else {}
     model.source_head = None  # other programs would not know it
-    content = content_of(folder, "data") or map(fingerprint, settings["sources"])  # an earlier version's run has none
-    data = [one | {"bases": len(source.codes)} for one, source in zip(content, ground.sources, strict=True)]
+    read = zip(content_of(folder, "data"), ground.sources, strict=True)
+    data = [content | {"bases": len(source.codes)} for content, source in read]
     record = {"data": data, "settings": settings, "metrics": metrics}
     write_log(trainer.state.log_history, folder)
     # last, because its record says that the run is complete

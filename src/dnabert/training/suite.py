@@ -26,7 +26,7 @@ from dnabert.training.data import as_list
 from dnabert.training.finetune import UNUSED, check, check_options, finetune
 from dnabert.training.jobs import Job, side_by_side
 from dnabert.training.metrics import MAIN
-from dnabert.training.trainer import RUN, changes, check_content, last_checkpoint, training_device
+from dnabert.training.trainer import RUN, changes, check_content, last_checkpoint, read_run, training_device
 
 PROTOCOLS = ("gue", "dream")
 DREAM = {"split": (0.81, 0.09, 0.10), "learning_rate": 1e-4, "batch_size": 128, "epochs": 10}
@@ -175,7 +175,8 @@ def benchmark(
     if not overwrite:
         _check_folder(out, settings)  # a taken folder is refused before anything is read
         unfinished = {run.fit.name for run in left}
-        for fit in (fit for fit in fits if left and _is_begun(places[fit])):  # what is to come has to stand beside it
+        begun = [fit for fit in fits if _is_begun(places[fit])]
+        for fit in begun if left else ():  # what is to come has to stand beside these
             check_content(places[fit], {"model": files_of(model)})
             if fit.name in unfinished:
                 compare.check_data(places[fit])
@@ -305,11 +306,10 @@ def _dream_sets(suite: Path) -> list[tuple[str, Path]]:
 
 def _check_folder(out: str | os.PathLike[str], settings: dict[str, Any]) -> None:
     """Raise InputError if the output folder is taken, but by a run of the same suite, model and settings."""
-    path = Path(out) / RUN
-    if not path.is_file():
+    before = read_run(Path(out))
+    if not before:
         claim_folder(out)
         return
-    before = json.loads(path.read_text())
     before.pop("baselines", None)  # stood here once; they are asked for anew each time
     shown = changes(before, dict.fromkeys(before) | settings)
     if shown:

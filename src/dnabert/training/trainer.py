@@ -375,7 +375,9 @@ def start_run(
         check_settings(folder, {name: settings[name] for name in _PATHS if name in settings})
         check_content(folder, files)  # before the other settings, some of which are read from the files
         check_settings(folder, settings)
-        return folder
+        settings = read_run(folder)
+        if _CONTENT in settings:
+            return folder  # else an earlier version began it, and from here on it is known what is read
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(run) as temporary:
         content = {what: [fingerprint(path) for path in paths] for what, paths in files.items()}
@@ -383,11 +385,18 @@ def start_run(
     return folder
 
 
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read the settings that a run began with, and the content of what it reads; empty if there is none."""
+    path = folder / RUN
+    begun: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return begun
+
+
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Raise InputError unless `folder` holds a run that began with these settings; it may have others besides."""
-    if not (folder / RUN).is_file():
+    before = read_run(folder)
+    if not before:
         raise InputError(f"{folder}: there is no run to resume; leave --resume out to start one")
-    before = json.loads((folder / RUN).read_text())
     shown = changes(before, settings)
     if shown:
         raise InputError(f"{folder}: a run resumes with the settings it began with, but {shown}")
@@ -398,9 +407,8 @@ def content_of(folder: Path, what: str) -> list[dict[str, Any]]:
 
     Nothing of a run that an earlier version began.
     """
-    run = folder / RUN
-    known: dict[str, list[dict[str, Any]]] = json.loads(run.read_text()).get(_CONTENT, {}) if run.is_file() else {}
-    return known.get(what, [])
+    known: list[dict[str, Any]] = read_run(folder).get(_CONTENT, {}).get(what, [])
+    return known
 
 
 def check_content(folder: Path, files: Mapping[str, Sequence[str]]) -> None:
